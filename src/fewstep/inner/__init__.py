@@ -1,0 +1,1 @@
+"""Differentiable inner optimizers and the loop over them."""

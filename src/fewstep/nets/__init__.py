@@ -1,0 +1,1 @@
+"""Networks and the norm policies that act on any network."""
