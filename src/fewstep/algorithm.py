@@ -1,0 +1,38 @@
+"""What a meta-learning algorithm is: pure functions over named tensors, for one task at a time."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
+from fewstep.model import Model
+
+
+class Algorithm(Protocol):
+    """A frozen dataclass of hyperparameters; everything else maps these functions over tasks."""
+
+    @property
+    def inner_steps(self) -> int:
+        """How many inner steps training takes."""
+        ...
+
+    def init(self, model: Model, generator: torch.Generator) -> Meta:
+        """What meta-training starts from."""
+        ...
+
+    def start(self, model: Model, meta: Meta, support: Examples) -> Inner:
+        """The inner loop before its first step."""
+        ...
+
+    def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
+        """Inner step `i`, counted from 0."""
+        ...
+
+    def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:
+        """Logits `[M, ways]`, or values `[M, D]`, at settled parameters `phi`."""
+        ...
+
+    def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
+        """One task's contribution to outer update `update`, counted from 0."""
+        ...

@@ -1,0 +1,84 @@
+"""MAML in second and first order (Finn, Abbeel, Levine 2017, arXiv:1703.03400, Alg. 2).
+
+Learn an initialisation θ from which a few gradient steps on a task's support set give a good φ:
+φ_{i+1} = φ_i − α ∇L_support(φ_i),  θ ← θ − β ∇_θ mean over tasks of L_query(φ_S).
+
+The meta-gradient is split at φ: the query gradient at φ is first-order, one vector-Jacobian product pulls it back
+through the inner loop. Departure: α is a rate on the mean loss; the official code's loss is `ways` times that.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
+from fewstep.inner.loop import adapt
+from fewstep.inner.optimizer import InnerOptimizer, Rates
+from fewstep.inner.sgd import SGD
+from fewstep.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAML:
+    """Model-agnostic meta-learning.
+
+    `order=1` detaches the inputs of every inner gradient (FOMAML): no second derivative is taken, while learned
+    inner learning rates still get their gradient. `learn_inner_lr` gives each parameter tensor a learned rate.
+    """
+
+    inner_lr: float
+    inner_steps: int = 1
+    order: Literal[1, 2] = 2
+    optimizer: InnerOptimizer = field(default_factory=SGD)
+    learn_inner_lr: bool = False
+
+    def __post_init__(self) -> None:
+        if self.inner_steps < 0:
+            raise ValueError(f"inner_steps={self.inner_steps}: expected 0 or more")
+        if self.order not in (1, 2):
+            raise ValueError(f"order={self.order}: expected 1 (first order) or 2 (second order)")
+
+    def init(self, model: Model, generator: torch.Generator) -> Meta:
+        """θ as the net was built."""
+        theta = model.parameters()
+        learned = {"theta": theta}
+        if self.learn_inner_lr:
+            learned["inner_lr"] = {name: value.new_tensor(self.inner_lr) for name, value in theta.items()}
+        return Meta(learned, {})
+
+    def start(self, model: Model, meta: Meta, support: Examples) -> Inner:
+        """φ_0 = θ."""
+        theta = meta.learned["theta"]
+        return Inner(theta, self.optimizer.init(theta))
+
+    def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
+        """φ_{i+1} from φ_i (Alg. 2, lines 5 to 7)."""
+        at = inner.phi if self.order == 2 else {name: value.detach() for name, value in inner.phi.items()}
+        gradient = torch.func.grad(model.support_loss)(at, support)
+        return self.optimizer.step(inner, gradient, self._rates(meta))
+
+    def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:
+        """The net at φ."""
+        return model.query_outputs(phi, x)
+
+    def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
+        """∇_θ L_query(φ_S(θ)) (Alg. 2, line 10)."""
+
+        def adapted(learned: dict[str, Params]) -> Params:
+            return adapt(self, model, Meta(learned, meta.state), task.support, self.inner_steps)
+
+        def query_loss(phi: Params) -> tuple[Tensor, Tensor]:
+            logits = self.predict(model, phi, task.query.x)
+            return model.loss(logits, task.query.y), logits
+
+        phi, pull_back = torch.func.vjp(adapted, meta.learned)
+        at_phi, (loss, logits) = torch.func.grad_and_value(query_loss, has_aux=True)(phi)
+        (gradient,) = pull_back(at_phi)
+        return MetaGradient(gradient, meta.state, loss, logits)
+
+    def _rates(self, meta: Meta) -> Rates:
+        if self.learn_inner_lr:
+            return meta.learned["inner_lr"]
+        return dict.fromkeys(meta.learned["theta"], self.inner_lr)

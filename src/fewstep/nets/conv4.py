@@ -1,0 +1,47 @@
+"""Conv4, the four-block convolutional net of the few-shot literature (Vinyals et al. 2016, arXiv:1606.04080)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv4:
+    """Four blocks of [3×3 convolution, batch norm, activation], then a linear head.
+
+    `downsample="pool"` halves by max-pool and flattens (the assignment, MAML++); `"stride"` halves by strided
+    convolutions and takes the mean over positions (the official MAML code for Omniglot).
+    """
+
+    filters: int = 64
+    downsample: Literal["pool", "stride"] = "pool"
+    activation: Literal["relu", "leaky_relu"] = "relu"
+
+    def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
+        """The net for images of shape `inputs = (channels, height, width)`, mapping `[N, *inputs]` to `[N, outputs]`."""
+        if len(inputs) != 3:
+            raise ValueError(f"Conv4 expects images (channels, height, width), got inputs of shape {inputs}")
+        channels, height, width = inputs
+        if self.downsample == "pool" and min(height, width) < 16:
+            raise ValueError(f"Conv4 halves images four times and needs 16×16 pixels or more, got {height}×{width}")
+        blocks = OrderedDict(
+            (f"block{i}", self._block(channels if i == 1 else self.filters)) for i in range(1, 5)
+        )
+        features = self.filters * (height // 16) * (width // 16) if self.downsample == "pool" else self.filters
+        pooling = nn.Identity() if self.downsample == "pool" else nn.AdaptiveAvgPool2d(1)
+        return nn.Sequential(
+            OrderedDict(blocks, mean=pooling, flatten=nn.Flatten(), head=nn.Linear(features, outputs))
+        )
+
+    def _block(self, channels: int) -> nn.Sequential:
+        stride = 2 if self.downsample == "stride" else 1
+        layers = OrderedDict[str, nn.Module](
+            conv=nn.Conv2d(channels, self.filters, 3, stride=stride, padding=1),
+            norm=nn.BatchNorm2d(self.filters),
+            activation=nn.LeakyReLU() if self.activation == "leaky_relu" else nn.ReLU(),
+        )
+        if self.downsample == "pool":
+            layers["pool"] = nn.MaxPool2d(2)
+        return nn.Sequential(layers)
