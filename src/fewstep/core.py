@@ -4,10 +4,13 @@ Letters of the shapes, here and everywhere: T tasks of a meta-batch, N examples 
 D outputs of a regression, ways classes of a classification task.
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+Tree = TypeVar("Tree", bound=Any)
 
 Params = dict[str, Tensor]
 """Named tensors under the user's own parameter names; always floating point."""
@@ -35,15 +38,11 @@ class Task(NamedTuple):
 
     def select(self, tasks: int | slice) -> "Task":
         """One task of a meta-batch, or a smaller meta-batch for a slice."""
-        return Task(*(Examples(examples.x[tasks], examples.y[tasks]) for examples in (self.support, self.query)))
+        return map_tensors(lambda tensor: tensor[tasks], self)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Task":
         """The task on `device`; floating tensors also in `dtype`."""
-
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, dtype if tensor.is_floating_point() else None)
-
-        return Task(*(Examples(move(examples.x), move(examples.y)) for examples in (self.support, self.query)))
+        return map_tensors(lambda x: x.to(device, dtype if x.is_floating_point() else None), self)
 
 
 class Inner(NamedTuple):
@@ -60,3 +59,16 @@ class MetaGradient(NamedTuple):
     state: dict[str, Params]
     loss: Tensor
     logits: Tensor
+
+
+def map_tensors(function: Callable[..., Tensor], tree: Tree, *others: Tree) -> Tree:
+    """`function` of the tensors at the same place of every tree: nested dicts, lists and NamedTuples."""
+    mapped: Any
+    if isinstance(tree, Tensor):
+        mapped = function(tree, *others)
+    elif isinstance(tree, dict):
+        mapped = {key: map_tensors(function, tree[key], *(other[key] for other in others)) for key in tree}
+    else:
+        parts = [map_tensors(function, *parts) for parts in zip(tree, *others, strict=True)]
+        mapped = type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return cast(Tree, mapped)

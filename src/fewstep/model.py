@@ -48,7 +48,7 @@ class Model:
         return self.loss(self.support_outputs(phi, support.x), support.y)
 
     def settle(self, phi: Params, support_x: Tensor) -> Params:
-        """`phi` with what queries need beside the parameters: the support set's statistics, if the policy keeps them."""
+        """`phi` with what queries need beside it: the support set's statistics, if the policy keeps them."""
         if self.observer is None:
             return phi
         self._call(self.observer, {name: phi[name] for name in self.names}, support_x)

@@ -1,4 +1,4 @@
-"""Streams of random numbers, each a pure function of (seed, stream, step), so that resuming needs no state."""
+"""Streams of random numbers, pure functions of (seed, stream, step): resuming needs no generator state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
+from fewstep.inner.adagrad import Adagrad
 from fewstep.inner.loop import adapt
-from fewstep.inner.optimizer import InnerOptimizer, Rates
+from fewstep.inner.optimizer import Rates
 from fewstep.inner.sgd import SGD
 from fewstep.model import Model
 
@@ -31,7 +32,7 @@ class MAML:
     inner_lr: float
     inner_steps: int = 1
     order: Literal[1, 2] = 2
-    optimizer: InnerOptimizer = field(default_factory=SGD)
+    optimizer: SGD | Adagrad = field(default_factory=SGD)
     learn_inner_lr: bool = False
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class MAML:
             logits = self.predict(model, phi, task.query.x)
             return model.loss(logits, task.query.y), logits
 
-        phi, pull_back = torch.func.vjp(adapted, meta.learned)
+        phi, pull_back, *_ = torch.func.vjp(adapted, meta.learned)
         at_phi, (loss, logits) = torch.func.grad_and_value(query_loss, has_aux=True)(phi)
         (gradient,) = pull_back(at_phi)
         return MetaGradient(gradient, meta.state, loss, logits)

@@ -35,8 +35,7 @@ class Adagrad:
         """One step of descent, each element at its own rate."""
         square_sum = {name: inner.slots["square_sum"][name] + g * g for name, g in gradient.items()}
         phi = {
-            name: value - lr[name] * gradient[name] / self._root(square_sum[name])
-            for name, value in inner.phi.items()
+            name: value - lr[name] * gradient[name] / self._root(square_sum[name]) for name, value in inner.phi.items()
         }
         return Inner(phi, {"square_sum": square_sum})
 

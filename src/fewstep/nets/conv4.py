@@ -20,20 +20,16 @@ class Conv4:
     activation: Literal["relu", "leaky_relu"] = "relu"
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
-        """The net for images of shape `inputs = (channels, height, width)`, mapping `[N, *inputs]` to `[N, outputs]`."""
+        """The net from images `[N, *inputs]`, `inputs = (channels, height, width)`, to `[N, outputs]`."""
         if len(inputs) != 3:
             raise ValueError(f"Conv4 expects images (channels, height, width), got inputs of shape {inputs}")
         channels, height, width = inputs
         if self.downsample == "pool" and min(height, width) < 16:
             raise ValueError(f"Conv4 halves images four times and needs 16×16 pixels or more, got {height}×{width}")
-        blocks = OrderedDict(
-            (f"block{i}", self._block(channels if i == 1 else self.filters)) for i in range(1, 5)
-        )
+        blocks = OrderedDict((f"block{i}", self._block(channels if i == 1 else self.filters)) for i in range(1, 5))
         features = self.filters * (height // 16) * (width // 16) if self.downsample == "pool" else self.filters
         pooling = nn.Identity() if self.downsample == "pool" else nn.AdaptiveAvgPool2d(1)
-        return nn.Sequential(
-            OrderedDict(blocks, mean=pooling, flatten=nn.Flatten(), head=nn.Linear(features, outputs))
-        )
+        return nn.Sequential(OrderedDict(blocks, mean=pooling, flatten=nn.Flatten(), head=nn.Linear(features, outputs)))
 
     def _block(self, channels: int) -> nn.Sequential:
         stride = 2 if self.downsample == "stride" else 1

@@ -15,7 +15,7 @@ class Imported:
     path: str
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
-        """`Net(outputs)`, imported from the working directory or from the environment; `inputs` is the net's own affair."""
+        """`Net(outputs)`, imported from the working directory or the environment; `inputs` is the net's own affair."""
         module_name, _, attribute = self.path.partition(":")
         if not (module_name and attribute):
             raise ValueError(f"net.path={self.path!r} is not of the form 'my_module:Net'")

@@ -1,0 +1,54 @@
+"""The choice of a mapping by the clock: a few candidates on real tasks, the fastest wins."""
+
+import logging
+import os
+import time
+
+from fewstep.core import Task
+from fewstep.learner import Learner
+from fewstep.mapping import Mapping, Workers
+from fewstep.train import meta_gradient
+
+logger = logging.getLogger(__name__)
+
+
+def available_threads() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) -> Mapping:
+    """The fastest mapping for meta-gradients of tasks like those of `batch`, whose tensors lead with `[T]`.
+
+    Chunks grow until they stop paying. A net that cannot be vectorised keeps the loop, and one line says why.
+    """
+    if learner.model.has_dropout:
+        return Mapping()
+    count = len(batch.support.x)
+    if batch.support.x.device.type != "cpu":
+        return Mapping(chunk=count)
+    threads = min(threads or available_threads(), count)
+    best, best_seconds = Mapping(threads=threads), float("inf")
+    for chunk in (1, 4, count):
+        mapping = Mapping(threads=min(threads, -(-count // chunk)), chunk=chunk)
+        try:
+            seconds = seconds_per_task(learner, batch, mapping)
+        except RuntimeError as error:
+            logger.info("chunk %d: this net cannot be vectorised (%s)", chunk, str(error).partition("\n")[0])
+            break
+        logger.info("%d threads, chunks of %d: %.1f ms per task", mapping.threads, chunk, 1000 * seconds)
+        if seconds > 1.5 * best_seconds:
+            break
+        if seconds < best_seconds:
+            best, best_seconds = mapping, seconds
+    return best
+
+
+def seconds_per_task(learner: Learner, batch: Task, mapping: Mapping) -> float:
+    """Wall seconds per task of one meta-gradient, after one that warms up, over every thread at least once."""
+    tasks = batch.select(slice(0, mapping.threads * mapping.chunk))
+    with Workers(learner.model, mapping) as workers:
+        meta_gradient(learner, tasks, workers, 0)
+        began = time.perf_counter()
+        meta_gradient(learner, tasks, workers, 0)
+        return (time.perf_counter() - began) / len(tasks.support.x)

@@ -1,0 +1,122 @@
+"""Checkpoints: one safetensors file each, its JSON in the metadata, on disk whole or not at all."""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fewstep.core import Meta
+
+FORMAT = 1
+
+
+class Checkpoint(NamedTuple):
+    """The state after `update` updates; `identity` says of which recipe and seed."""
+
+    update: int
+    seconds: float
+    identity: str
+    meta: Meta
+    optimizer: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write aside, sync file and folder, rename.
+
+    Raises `OSError` when the disk is full; what was at `path` is then untouched.
+    """
+    tensors = {
+        f"{kind}/{group}/{name}": tensor
+        for kind, groups in checkpoint.meta._asdict().items()
+        for group, params in groups.items()
+        for name, tensor in params.items()
+    }
+    scalars: dict[str, Any] = {"param_groups": checkpoint.optimizer["param_groups"], "state": {}}
+    for index, slots in checkpoint.optimizer["state"].items():
+        for slot, value in slots.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{slot}"] = value
+            else:
+                scalars["state"].setdefault(str(index), {})[slot] = value
+    header = {
+        "format": FORMAT,
+        "update": checkpoint.update,
+        "seconds": checkpoint.seconds,
+        "identity": checkpoint.identity,
+        "optimizer": scalars,
+    }
+    contents = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    replace_file(path, save(contents, metadata={"fewstep": json.dumps(header)}))
+
+
+def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
+    """Read a checkpoint; with `identity`, only one of that recipe and seed.
+
+    Raises `ValueError` for a file that is truncated, of another format, or of another recipe.
+    """
+    header, tensors = _read(path)
+    if header.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has checkpoint format {header.get('format')}, this fewstep reads format {FORMAT}; "
+            f"open it with the fewstep that wrote it"
+        )
+    if identity is not None and header["identity"] != identity:
+        raise ValueError(
+            f"{path} belongs to another recipe or seed than the run it lies in ({header['identity']}, expected "
+            f"{identity}); restore the run's own recipe.json and checkpoints"
+        )
+    meta = Meta({}, {})
+    optimizer: dict[str, Any] = {
+        "param_groups": header["optimizer"]["param_groups"],
+        "state": {int(index): dict(slots) for index, slots in header["optimizer"]["state"].items()},
+    }
+    for key, tensor in tensors.items():
+        kind, group, name = key.split("/", 2)
+        if kind == "optimizer":
+            optimizer["state"].setdefault(int(group), {})[name] = tensor
+        else:
+            getattr(meta, kind).setdefault(group, {})[name] = tensor
+    return Checkpoint(header["update"], header["seconds"], header["identity"], meta, optimizer)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, durably, or leave what was there."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there before is intact") from error
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # Windows cannot open folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["fewstep"])
+            return header, {name: torch.clone(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is not a whole fewstep checkpoint ({error}); delete it to resume from the one before"
+        ) from error

@@ -1,0 +1,163 @@
+"""Honest evaluation: mean and 95 % confidence interval over a fixed, seeded list of tasks."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fewstep.core import Task, map_tensors
+from fewstep.inner.loop import trajectory
+from fewstep.learner import Learner
+from fewstep.mapping import Mapping, Workers
+from fewstep.model import Model
+from fewstep.tasks.splits import Tasks
+
+BLOCK = 100
+"""Tasks sampled at once; part of the definition of the task list, so fixed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How a learner is tested. `inner_lr` replaces the algorithm's own rate at test time where a protocol says so."""
+
+    tasks: int = 1000
+    steps: int = 3
+    seed: int = 0
+    inner_lr: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tasks < 2 or self.steps < 0:
+            raise ValueError(f"evaluation needs tasks ≥ 2 and steps ≥ 0, got tasks={self.tasks}, steps={self.steps}")
+
+
+class Score(NamedTuple):
+    """A mean over tasks and the half width of its 95 % confidence interval, 1.96 · std / √tasks."""
+
+    mean: float
+    ci95: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Scores after 0, 1, ..., `steps` inner steps: accuracy in [0, 1], or mean squared error.
+
+    `queries` is the number forwarded together in a task: it matters under a transductive policy.
+    `per_query` forwards each query with the support set alone; equal to the last of `at_step` unless transductive.
+    """
+
+    metric: str
+    at_step: list[Score]
+    per_query: Score
+    tasks: int
+    queries: int
+    seed: int
+    steps: int
+    norm: str
+    transductive: bool
+
+    @property
+    def score(self) -> Score:
+        """The score after the last step."""
+        return self.at_step[-1]
+
+    def __str__(self) -> str:
+        """One line, as `98.71 ± 0.12 % (95 % CI, 1000 tasks × 5 queries, seed 0, transductive, 3 steps)`."""
+        kind = "transductive" if self.transductive else "per query"
+        return f"{self._line(self.score, kind)}"
+
+    def per_query_line(self) -> str:
+        """The line of the per-query score."""
+        return self._line(self.per_query, "per query")
+
+    def _line(self, score: Score, kind: str) -> str:
+        if self.metric == "accuracy":
+            value = f"{100 * score.mean:.2f} ± {100 * score.ci95:.2f} %"
+        else:
+            value = f"MSE {score.mean:.4f} ± {score.ci95:.4f}"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        return f"{value} (95 % CI, {self.tasks} tasks × {self.queries} queries, seed {self.seed}, {kind}, {steps})"
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values for `result.json`."""
+        return {**dataclasses.asdict(self), "line": str(self), "per_query_line": self.per_query_line()}
+
+
+class TaskScores(NamedTuple):
+    """One task's scores: `at_step: [steps + 1]`, `per_query: []`."""
+
+    at_step: Tensor
+    per_query: Tensor
+
+
+def evaluate(
+    learner: Learner,
+    tasks: Tasks,
+    evaluation: Evaluation | None = None,
+    *,
+    mapping: Mapping | None = None,
+    stream: str = "test",
+) -> Result:
+    """Score `learner` on a fixed list of tasks; changes nothing in it.
+
+    The list depends on the tasks, `evaluation.seed` and `stream` alone.
+    """
+    evaluation = evaluation or Evaluation()
+    learner = _at_test(learner, evaluation)
+    scored: list[TaskScores] = []
+    queries = 0
+
+    def scores(model: Model, task: Task) -> TaskScores:
+        return task_scores(learner, model, task, evaluation.steps)
+
+    with Workers(learner.model.for_evaluation(), mapping or Mapping()) as workers:
+        for block, first in enumerate(range(0, evaluation.tasks, BLOCK)):
+            batch = tasks.sample(evaluation.seed, stream, block, min(BLOCK, evaluation.tasks - first))
+            queries = batch.query.x.shape[1]
+            scored.append(workers.map(scores, batch))
+    at_step = torch.cat([block.at_step for block in scored]).double()
+    return Result(
+        metric="accuracy" if learner.model.is_classifier else "mse",
+        at_step=[_score(column) for column in at_step.T],
+        per_query=_score(torch.cat([block.per_query for block in scored]).double()),
+        tasks=evaluation.tasks,
+        queries=queries,
+        seed=evaluation.seed,
+        steps=evaluation.steps,
+        norm=learner.model.norm,
+        transductive=learner.model.is_transductive,
+    )
+
+
+def task_scores(learner: Learner, model: Model, task: Task, steps: int) -> TaskScores:
+    """The scores of one task."""
+    path = trajectory(learner.algorithm, model, learner.meta, task.support, steps)
+    at_step = [score(model, learner.algorithm.predict(model, phi, task.query.x), task.query.y) for phi in path]
+    if not model.is_transductive:
+        return TaskScores(torch.stack(at_step), at_step[-1])
+
+    def with_support_alone(query: Tensor) -> Tensor:
+        return learner.algorithm.predict(model, path[-1], torch.cat([task.support.x, query[None]]))[-1]
+
+    alone = torch.func.vmap(with_support_alone)(task.query.x)
+    return TaskScores(torch.stack(at_step), score(model, alone, task.query.y))
+
+
+def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
+    """Accuracy in [0, 1] of logits, or the mean squared error; a scalar."""
+    if model.is_classifier:
+        return (outputs.argmax(-1) == y).to(outputs.dtype).mean()
+    return torch.nn.functional.mse_loss(outputs, y)
+
+
+def _at_test(learner: Learner, evaluation: Evaluation) -> Learner:
+    algorithm: Any = learner.algorithm
+    if evaluation.inner_lr is not None:
+        algorithm = dataclasses.replace(algorithm, inner_lr=evaluation.inner_lr)
+    meta = map_tensors(lambda tensor: tensor.detach(), learner.meta)
+    return Learner(model=learner.model, algorithm=algorithm, meta=meta)
+
+
+def _score(values: Tensor) -> Score:
+    return Score(values.mean().item(), 1.96 * values.std().item() / len(values) ** 0.5)

@@ -1,0 +1,199 @@
+"""A recipe from start to result, in a run folder that holds everything needed to resume, check and repeat it."""
+
+import json
+import logging
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewstep import recipe as recipes
+from fewstep.audit import Card, audit
+from fewstep.autotune import choose_mapping
+from fewstep.checkpoint import load_checkpoint, replace_file
+from fewstep.evaluate import Result, evaluate
+from fewstep.learner import Learner
+from fewstep.mapping import Mapping
+from fewstep.recipe import Built, Recipe
+from fewstep.run import BEST, Run, Watch, checkpoints, put_meta, train_run
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+RECIPE = "recipe.json"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A run folder and what it says: the recipe with everything resolved, and the parts built from it."""
+
+    folder: Path
+    recipe: Recipe
+    seed: int
+    mapping: Mapping
+    card: Card
+    built: Built
+    device: str
+
+    @property
+    def identity(self) -> str:
+        """What every checkpoint of the folder must carry."""
+        return recipes.digest(self.recipe, self.seed)
+
+
+def create(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    data_root: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    mapping: Mapping | None = None,
+    threads: int | None = None,
+) -> Experiment:
+    """Check that everything fits, audit the learner, choose a mapping and write `recipe.json`.
+
+    Raises `FileExistsError` for a folder that already holds a run; nothing is written unless all is well.
+    """
+    if (folder / RECIPE).exists():
+        raise FileExistsError(
+            f"{folder} already holds a run; continue it with `fewstep resume {folder}`, or give --out another name"
+        )
+    built = _on(recipes.build(recipe, data_root, seed), device)
+    card = audit(built.learner, built.splits, seed=seed)
+    for check in card.checks:
+        logger.info("audit: %s: %s, %s", check.name, check.verdict, check.finding)
+    batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(device)
+    mapping = mapping or choose_mapping(built.learner, batch, threads)
+    logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
+    folder.mkdir(parents=True, exist_ok=True)
+    experiment = Experiment(
+        folder=folder, recipe=recipe, seed=seed, mapping=mapping, card=card, built=built, device=device
+    )
+    replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
+    return experiment
+
+
+def load(folder: Path, *, data_root: Path, device: str | None = None) -> Experiment:
+    """The experiment of a run folder, its learner at the start of training.
+
+    Raises `ValueError` for a folder without a run, of another format, or whose data are not what they were.
+    """
+    header = read_header(folder)
+    recipe, seed = recipes.from_json(header["recipe"]), header["seed"]
+    device = device or header["device"]
+    built = _on(recipes.build(recipe, data_root, seed), device)
+    if built.splits.summary != header["data"]:
+        raise ValueError(
+            f"the data of {folder} have changed: it was made with {header['data']}, found {built.splits.summary}"
+        )
+    card = Card.from_json(header["audit"])
+    mapping = Mapping(**header["mapping"])
+    return Experiment(folder=folder, recipe=recipe, seed=seed, mapping=mapping, card=card, built=built, device=device)
+
+
+def train(experiment: Experiment, watch: Watch | None = None) -> Run:
+    """Train, from the newest checkpoint if there is one."""
+    return train_run(
+        experiment.built.learner,
+        experiment.built.splits,
+        experiment.recipe.training,
+        experiment.recipe.evaluation,
+        seed=experiment.seed,
+        mapping=experiment.mapping,
+        identity=experiment.identity,
+        folder=experiment.folder,
+        watch=watch,
+    )
+
+
+def trained(experiment: Experiment) -> Learner:
+    """The learner that validation selected, or the newest; read from the folder."""
+    candidates = [path for path in (experiment.folder / BEST,) if path.exists()] or checkpoints(experiment.folder)
+    if not candidates:
+        raise ValueError(
+            f"{experiment.folder} holds no checkpoint yet; train it with `fewstep resume {experiment.folder}`"
+        )
+    checkpoint = load_checkpoint(candidates[-1], identity=experiment.identity)
+    put_meta(experiment.built.learner, checkpoint.meta, candidates[-1])
+    return experiment.built.learner
+
+
+def finish(experiment: Experiment, run: Run) -> Result:
+    """Test what the run selected and write `result.json`."""
+    recipe = experiment.recipe
+    result = evaluate(run.learner, experiment.built.splits.test, recipe.evaluation, mapping=run.mapping)
+    record = {
+        "recipe": recipe.name,
+        **result.as_json(),
+        "updates": run.update,
+        "selected_update": run.selected_update,
+        "status": run.status,
+        "training_seconds": round(run.seconds, 1),
+        "measured_order": experiment.card.order,
+        "versions": versions(),
+    }
+    replace_file(experiment.folder / RESULT, json.dumps(record, indent=2).encode())
+    return result
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """`recipe.json`."""
+    path = folder / RECIPE
+    if not path.exists():
+        raise ValueError(f"{folder} holds no run: there is no {path}")
+    try:
+        header: dict[str, Any] = json.loads(path.read_text())
+        found = header["format"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found}, this fewstep reads format {FORMAT}; use the one that wrote it")
+    return header
+
+
+def versions() -> dict[str, str | None]:
+    """What a result depends on beside its recipe."""
+    packages = {name: metadata.version(name) for name in ("fewstep", "torch", "numpy", "pillow")}
+    return {**packages, "python": platform.python_version(), "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout, with a + where it was changed; None for an installed package."""
+    here = Path(__file__).parent
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() or None
+
+
+def _header(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "recipe": recipes.to_json(experiment.recipe),
+        "seed": experiment.seed,
+        "device": experiment.device,
+        "mapping": {"threads": experiment.mapping.threads, "chunk": experiment.mapping.chunk},
+        "data": experiment.built.splits.summary,
+        "audit": experiment.card.as_json(),
+        "versions": versions(),
+    }
+
+
+def _on(built: Built, device: str) -> Built:
+    try:
+        return built._replace(learner=built.learner.to(torch.device(device)))
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={device!r} cannot be used: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,70 @@
+"""A learner: a model, an algorithm, and what meta-training has learned so far."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fewstep import seeding
+from fewstep.algorithm import Algorithm
+from fewstep.core import Examples, Meta, Params, Task, map_tensors
+from fewstep.inner.loop import adapt
+from fewstep.model import Loss, Model, model_of
+from fewstep.nets.norm import Norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """`adapt` turns a support set into named parameters φ; `predict` uses them. Both are differentiable."""
+
+    model: Model
+    algorithm: Algorithm
+    meta: Meta
+
+    def adapt(self, support: Examples, steps: int | None = None) -> Params:
+        """φ after `steps` inner steps (default: as in training), differentiable in `self.parameters()`."""
+        steps = self.algorithm.inner_steps if steps is None else steps
+        return adapt(self.algorithm, self.model, self.meta, support, steps)
+
+    def predict(self, phi: Params, x: Tensor) -> Tensor:
+        """Logits `[M, ways]`, or values `[M, D]`."""
+        return self.algorithm.predict(self.model, phi, x)
+
+    def parameters(self) -> list[Tensor]:
+        """Every learned tensor, for an outer optimizer of one's own."""
+        return [tensor for group in self.meta.learned.values() for tensor in group.values()]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Learner":
+        """A copy on `device`, floating tensors in `dtype`; nothing in it requires a gradient."""
+        meta = map_tensors(lambda tensor: tensor.detach().to(device, dtype, copy=True), self.meta)
+        return Learner(model=self.model.to(device, dtype), algorithm=self.algorithm, meta=meta)
+
+    def check_outputs(self, task: Task, outputs: int) -> None:
+        """Raise `ValueError` unless the net maps a support set to `outputs` columns."""
+        with torch.no_grad():
+            found = self.model.support_outputs(self.model.parameters(), task.support.x)
+        if found.dim() != 2 or found.shape[1] != outputs:
+            what = "ways" if self.model.is_classifier else "target dimensions"
+            raise ValueError(
+                f"the net's output has shape {list(found.shape)}, but the tasks have {outputs} {what}: "
+                f"expected [{len(task.support.x)}, {outputs}]; give the net's last layer {outputs} outputs"
+            )
+
+
+def learner_of(
+    net: nn.Module,
+    algorithm: Algorithm,
+    *,
+    loss: Loss = "mean_cross_entropy",
+    norm: Norm = "transductive",
+    seed: int = 0,
+) -> Learner:
+    """A learner at the start of meta-training, with its learned tensors ready for an outer loop of one's own.
+
+    The net is copied; θ starts from its parameters. Learned tensors are leaves that require gradients.
+    """
+    model = model_of(net, loss=loss, norm=norm)
+    generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "init"))
+    meta = algorithm.init(model, generator)
+    learned = map_tensors(lambda tensor: tensor.detach().requires_grad_(), meta.learned)
+    return Learner(model=model, algorithm=algorithm, meta=Meta(learned, meta.state))

@@ -1,0 +1,132 @@
+"""A recipe: everything that decides a result, in one frozen value that is printed, stored and overridden."""
+
+import dataclasses
+import hashlib
+import json
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from fewstep import seeding
+from fewstep.algorithms.maml import MAML
+from fewstep.evaluate import Evaluation
+from fewstep.learner import Learner, learner_of
+from fewstep.model import Loss
+from fewstep.nets.conv4 import Conv4
+from fewstep.nets.imported import Imported
+from fewstep.nets.mlp import MLP
+from fewstep.nets.norm import Norm
+from fewstep.tasks.images import ImageFolder
+from fewstep.tasks.omniglot import Omniglot
+from fewstep.tasks.sinusoid import Sinusoid
+from fewstep.tasks.splits import Splits
+from fewstep.tasks.strokes import Strokes
+from fewstep.train import Training
+
+TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
+NetSpec = Conv4 | MLP | Imported
+AlgorithmSpec = MAML
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Tasks to train on, tasks to report, net, norm policy, loss, algorithm, outer loop and evaluation.
+
+    Train and val tasks come from `train_tasks`, test tasks from `test_tasks`; validation uses the val split of
+    `test_tasks` where it has one, so that it mirrors the test.
+    """
+
+    name: str
+    about: str = ""
+    train_tasks: TaskSpec
+    test_tasks: TaskSpec
+    net: NetSpec
+    norm: Norm = "transductive"
+    loss: Loss = "mean_cross_entropy"
+    algorithm: AlgorithmSpec
+    training: Training = dataclasses.field(default_factory=Training)
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+
+
+class Built(NamedTuple):
+    """A recipe's parts, ready to train."""
+
+    learner: Learner
+    splits: Splits
+
+
+def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
+    """The learner at the start of training, and the tasks; data are read, or downloaded, here.
+
+    Raises `ValueError` where the parts do not fit: ways, outputs, loss.
+    """
+    source, target = recipe.train_tasks.build(data_root), recipe.test_tasks.build(data_root)
+    if source.train.inputs != target.test.inputs:
+        raise ValueError(
+            f"train tasks have inputs of shape {source.train.inputs}, test tasks {target.test.inputs}: "
+            f"one net cannot take both"
+        )
+    if source.train.outputs != target.test.outputs:
+        raise ValueError(
+            f"train tasks have {source.train.outputs} ways, test tasks {target.test.outputs}: this algorithm's "
+            f"head has a fixed width; set train-tasks.ways and test-tasks.ways to the same number"
+        )
+    with seeding.seeded(seed, "net"):
+        net = recipe.net.build(source.train.inputs, source.train.outputs)
+    learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed).to("cpu")
+    learner.check_outputs(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
+    summary: dict[str, object] = {"train": source.summary, "test": target.summary}
+    return Built(learner, Splits(source.train, target.val or source.val, target.test, summary, target.overlap))
+
+
+def digest(recipe: Recipe, seed: int) -> str:
+    """16 hexadecimal digits that tell one recipe and seed from another."""
+    text = json.dumps([to_json(recipe), seed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_json(value: Any) -> Any:
+    """Plain values; every dataclass says which one it is under `kind`."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(values: Any) -> Recipe:
+    """The recipe that `to_json` wrote.
+
+    Raises `ValueError` for a field that does not exist or is missing, naming it.
+    """
+    try:
+        recipe = _parse(values, Recipe, "recipe")
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a recipe of this fewstep: {error}") from error
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _parse(value: Any, hint: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        kinds = {kind.__name__: kind for kind in _dataclasses(hint)}
+        kind = kinds.get(value["kind"])
+        if kind is None:
+            raise ValueError(f"{where}: kind {value['kind']!r} is not one of {sorted(kinds)}")
+        hints = get_type_hints(kind)
+        unknown = set(value) - set(hints) - {"kind"}
+        if unknown:
+            raise ValueError(f"{where}: {kind.__name__} has no field {sorted(unknown)}; it has {sorted(hints)}")
+        return kind(**{n: _parse(v, hints[n], f"{where}.{n}") for n, v in value.items() if n != "kind"})
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _dataclasses(hint: Any) -> tuple[Any, ...]:
+    """The dataclasses that a field may hold."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(kind for part in get_args(hint) for kind in _dataclasses(part))
+    if dataclasses.is_dataclass(hint):
+        return (hint,)
+    return ()

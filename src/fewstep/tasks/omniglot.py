@@ -1,0 +1,75 @@
+"""Omniglot (Lake, Salakhutdinov, Tenenbaum 2015): 1623 characters × 20 drawers, under a named protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fewstep.tasks import omniglot_archives
+from fewstep.tasks.cache import NamedClasses, cached
+from fewstep.tasks.episodes import ImageClass, ImageTasks
+from fewstep.tasks.protocols import PROTOCOLS, ProtocolName, TurnedClass
+from fewstep.tasks.splits import Splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Omniglot:
+    """N-way tasks of Omniglot. `queries` are per class; None takes the protocol's own number."""
+
+    protocol: ProtocolName = "vinyals"
+    ways: int = 5
+    shots: int = 1
+    queries: int | None = None
+    size: int = 28
+
+    def build(self, data_root: Path) -> Splits:
+        """The three splits; downloads the archives into `data_root/omniglot` when they are not there."""
+        protocol = PROTOCOLS[self.protocol]
+        characters = load(data_root, self.size, protocol.resampling)
+        lists = protocol.split(characters.names)
+        images = characters.images.reshape(-1, 1, self.size, self.size)
+        index = {name: i for i, name in enumerate(characters.names)}
+
+        def tasks(split: str, classes: Sequence[TurnedClass], queries: int | None) -> ImageTasks:
+            return ImageTasks(
+                split=split,
+                images=images,
+                classes=[_image_class(index, c, characters.images) for c in classes],
+                ways=self.ways,
+                shots=self.shots,
+                queries=self.queries or queries or self.shots,
+                inverted=protocol.inverted,
+                random_turns=protocol.random_turns,
+            )
+
+        return Splits(
+            train=tasks("train", lists.train, protocol.train_queries),
+            val=tasks("val", lists.val, protocol.test_queries) if lists.val else None,
+            test=tasks("test", lists.test, protocol.test_queries),
+            summary={
+                "tasks": "omniglot",
+                "protocol": self.protocol,
+                "classes": {split: len(classes) for split, classes in lists._asdict().items()},
+                "hash": lists.digest(),
+                "shared characters": lists.shared(),
+                "resampling": protocol.resampling,
+                "inverted": protocol.inverted,
+                "random rotations per class": protocol.random_turns,
+            },
+            overlap=protocol.overlap,
+        )
+
+
+def load(data_root: Path, size: int, resampling: str) -> NamedClasses:
+    """All characters at `size` × `size`, white paper 255: decoded once, memory-mapped from then on."""
+    folder = data_root / "omniglot"
+    omniglot_archives.ensure(folder)
+    key = {"files": omniglot_archives.fingerprint(folder), "size": size, "resampling": resampling, "format": 1}
+    return cached("omniglot", key, lambda: omniglot_archives.read(folder, size, resampling))
+
+
+def _image_class(index: dict[str, int], turned: TurnedClass, images: npt.NDArray[np.uint8]) -> ImageClass:
+    examples = images.shape[1]
+    return ImageClass(turned.name, index[turned.name] * examples, examples, turned.quarter_turns)

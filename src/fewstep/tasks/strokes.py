@@ -1,0 +1,74 @@
+"""The embedded data set: handwritten-looking alphabets drawn procedurally, made in seconds, no network."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from fewstep.tasks.cache import NamedClasses, cached
+from fewstep.tasks.episodes import ImageClass, ImageTasks
+from fewstep.tasks.splits import Splits
+from fewstep.tasks.stroke_drawing import draw_alphabets
+
+DRAWING = 1
+"""Counts the changes of what is drawn, so that an old cache is not taken for new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strokes:
+    """N-way tasks over procedural alphabets; train, val and test have alphabets of their own.
+
+    `rotations` makes every quarter turn of a character a class of its own, in training only. `queries` are per class.
+    """
+
+    ways: int = 5
+    shots: int = 1
+    queries: int = 1
+    train_alphabets: int = 25
+    val_alphabets: int = 5
+    test_alphabets: int = 20
+    drawers: int = 20
+    size: int = 28
+    drawing_seed: int = 0
+    rotations: bool = False
+
+    def build(self, data_root: Path) -> Splits:
+        """The three splits; `data_root` is not read."""
+        counts = (self.train_alphabets, self.val_alphabets, self.test_alphabets)
+        key = {"seed": self.drawing_seed, "alphabets": sum(counts), "drawers": self.drawers, "size": self.size}
+        drawn = cached("strokes", {**key, "drawing": DRAWING}, self._draw)
+        first = [0, counts[0], counts[0] + counts[1], sum(counts)]
+        train, val, test = (
+            self._tasks(drawn, split, range(first[i], first[i + 1])) for i, split in enumerate(("train", "val", "test"))
+        )
+        names = {tasks.split: tasks.class_names for tasks in (train, val, test)}
+        summary: dict[str, object] = {
+            "tasks": "strokes",
+            "classes": {tasks.split: len(tasks.classes) for tasks in (train, val, test)},
+            "hash": hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16],
+            "drawing": DRAWING,
+        }
+        return Splits(train, val, test, summary)
+
+    def _draw(self) -> NamedClasses:
+        alphabets = self.train_alphabets + self.val_alphabets + self.test_alphabets
+        return draw_alphabets(self.drawing_seed, alphabets, drawers=self.drawers, size=self.size)
+
+    def _tasks(self, drawn: NamedClasses, split: str, alphabets: range) -> ImageTasks:
+        chosen = [i for i, name in enumerate(drawn.names) if alphabet_number(name) in alphabets]
+        turns = range(4) if self.rotations and split == "train" else range(1)
+        return ImageTasks(
+            split=split,
+            images=drawn.images.reshape(-1, 1, self.size, self.size),
+            classes=[
+                ImageClass(drawn.names[i], i * self.drawers, self.drawers, turn) for i in chosen for turn in turns
+            ],
+            ways=self.ways,
+            shots=self.shots,
+            queries=self.queries,
+        )
+
+
+def alphabet_number(name: str) -> int:
+    """7 of `alphabet07/character12`."""
+    return int(name.split("/")[0].removeprefix("alphabet"))

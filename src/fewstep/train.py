@@ -1,0 +1,133 @@
+"""Meta-training as a generator of progress: it samples, maps, averages and steps, and does nothing else."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fewstep.core import Meta, MetaGradient, Task, map_tensors
+from fewstep.evaluate import score
+from fewstep.learner import Learner
+from fewstep.mapping import Workers, mean_over_tasks
+from fewstep.model import Model
+from fewstep.tasks.splits import Tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The outer loop: Adam over everything learned, at `lr`, constant or annealed by a cosine to `final_lr`.
+
+    `clip_value` clamps every element of the meta-gradient to ± its value, `clip_norm` bounds its global norm.
+    Every `validate_every` updates the learner is scored on `validation_tasks` fixed tasks.
+    """
+
+    updates: int = 2000
+    meta_batch: int = 32
+    lr: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    final_lr: float = 1e-5
+    clip_value: float | None = None
+    clip_norm: float | None = None
+    validate_every: int = 100
+    validation_tasks: int = 200
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "meta_batch", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name}={getattr(self, name)}: expected 1 or more")
+        if self.validation_tasks < 2:
+            raise ValueError(f"training.validation_tasks={self.validation_tasks}: expected 2 or more")
+        if self.schedule not in ("constant", "cosine"):
+            raise ValueError(f"training.schedule={self.schedule!r}: expected 'constant' or 'cosine'")
+
+    def rate(self, update: int) -> float:
+        """The outer learning rate of `update`, counted from 0."""
+        if self.schedule == "constant":
+            return self.lr
+        return self.final_lr + (self.lr - self.final_lr) * (1 + math.cos(math.pi * update / self.updates)) / 2
+
+
+class Progress(NamedTuple):
+    """What one update did; `update` counts from 1. `score` is the mean query accuracy (or error) over the tasks."""
+
+    update: int
+    loss: float
+    score: float
+    lr: float
+    seconds: float
+    tasks_per_second: float
+
+
+class DivergedError(ArithmeticError):
+    """The loss or the meta-gradient is no longer finite."""
+
+
+def outer_optimizer(meta: Meta, training: Training) -> torch.optim.Adam:
+    """Adam over `meta.learned`, one parameter group per group name."""
+    groups = [{"params": list(group.values()), "name": name} for name, group in meta.learned.items()]
+    return torch.optim.Adam(groups, lr=training.lr)
+
+
+def updates(
+    learner: Learner,
+    tasks: Tasks,
+    training: Training,
+    optimizer: torch.optim.Optimizer,
+    workers: Workers,
+    *,
+    seed: int = 0,
+    first: int = 0,
+) -> Iterator[Progress]:
+    """Update `learner.meta` in place, from update `first` on, one update per iteration.
+
+    Raises `DivergedError` before a non-finite gradient touches the learner.
+    """
+    device = learner.parameters()[0].device
+    for update in range(first, training.updates):
+        began = time.perf_counter()
+        batch = tasks.sample(seed, "train", update, training.meta_batch).to(device)
+        outcome, scored = meta_gradient(learner, batch, workers, update)
+        loss = outcome.loss.item()
+        if not (math.isfinite(loss) and all(t.isfinite().all() for t in _tensors(outcome.gradient))):
+            raise DivergedError(
+                f"update {update + 1}: the loss is {loss:g} and the meta-gradient is not finite; "
+                f"lower training.lr or algorithm.inner-lr, or set training.clip-norm"
+            )
+        _step(learner.meta, outcome, optimizer, training, update)
+        seconds = time.perf_counter() - began
+        rate = training.meta_batch / seconds
+        yield Progress(update + 1, loss, scored, training.rate(update), seconds, rate)
+
+
+def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) -> tuple[MetaGradient, float]:
+    """The mean over a meta-batch, in task order, and the mean query score."""
+
+    def one(model: Model, task: Task) -> tuple[MetaGradient, Tensor]:
+        outcome = learner.algorithm.meta_gradient(model, learner.meta, task, update)
+        return outcome, score(model, outcome.logits, task.query.y)
+
+    outcome, scores = mean_over_tasks(workers.map(one, batch, step=update))
+    return outcome, scores.item()
+
+
+def _step(meta: Meta, outcome: MetaGradient, optimizer: torch.optim.Optimizer, training: Training, update: int) -> None:
+    learned = _tensors(meta.learned)
+    for tensor, gradient in zip(learned, _tensors(outcome.gradient), strict=True):
+        tensor.grad = gradient
+    if training.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(learned, training.clip_value)
+    if training.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(learned, training.clip_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = training.rate(update)
+    optimizer.step()
+    map_tensors(lambda old, new: old.copy_(new), meta.state, outcome.state)
+
+
+def _tensors(groups: dict[str, dict[str, Tensor]]) -> list[Tensor]:
+    return [tensor for group in groups.values() for tensor in group.values()]
