@@ -34,7 +34,8 @@ class Workers:
     """A mapping at work. Use as a context manager.
 
     Every thread owns a deep copy of the model (functional_call swaps tensors on the module it is given) and runs
-    one intra-op thread; outputs come back in task order. So the result does not depend on the number of threads.
+    one intra-op thread, the calling thread too; outputs come back in task order. So the result does not depend on
+    the number of threads.
     """
 
     def __init__(self, model: Model, mapping: Mapping, *, seed: int = 0) -> None:
@@ -48,12 +49,15 @@ class Workers:
         self._pool = ThreadPoolExecutor(mapping.threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> "Workers":
+        self._intra_op_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._intra_op_threads)
 
     def map(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
         """`function` of each task, its tensors stacked to lead with `[T]`; `step` seeds dropout, if there is any."""
