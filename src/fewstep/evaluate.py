@@ -116,11 +116,11 @@ def evaluate(
             batch = tasks.sample(evaluation.seed, stream, block, min(BLOCK, evaluation.tasks - first))
             queries = batch.query.x.shape[1]
             scored.append(workers.map(scores, batch))
-    at_step = torch.cat([block.at_step for block in scored]).double()
+    at_step = torch.cat([block.at_step for block in scored])
     return Result(
         metric="accuracy" if learner.model.is_classifier else "mse",
         at_step=[_score(column) for column in at_step.T],
-        per_query=_score(torch.cat([block.per_query for block in scored]).double()),
+        per_query=_score(torch.cat([block.per_query for block in scored])),
         tasks=evaluation.tasks,
         queries=queries,
         seed=evaluation.seed,
@@ -145,10 +145,10 @@ def task_scores(learner: Learner, model: Model, task: Task, steps: int) -> TaskS
 
 
 def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
-    """Accuracy in [0, 1] of logits, or the mean squared error; a scalar."""
+    """Accuracy in [0, 1] of logits, or the mean squared error; a float64 scalar."""
     if model.is_classifier:
-        return (outputs.argmax(-1) == y).to(outputs.dtype).mean()
-    return torch.nn.functional.mse_loss(outputs, y)
+        return (outputs.argmax(-1) == y).double().mean()
+    return torch.nn.functional.mse_loss(outputs.double(), y.double())
 
 
 def _at_test(learner: Learner, evaluation: Evaluation) -> Learner:
