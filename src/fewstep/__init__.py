@@ -1,1 +1,58 @@
-"""Few-shot meta-learning for PyTorch."""
+"""Few-shot meta-learning for PyTorch: correct, fast, reproducible."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fewstep.algorithms.maml import MAML as MAML
+    from fewstep.api import adapt as adapt
+    from fewstep.api import audit as audit
+    from fewstep.api import evaluate as evaluate
+    from fewstep.api import train as train
+    from fewstep.core import Examples as Examples
+    from fewstep.core import Task as Task
+    from fewstep.inner.adagrad import Adagrad as Adagrad
+    from fewstep.inner.sgd import SGD as SGD
+    from fewstep.learner import Learner as Learner
+    from fewstep.learner import learner_of as learner_of
+    from fewstep.mapping import Mapping as Mapping
+    from fewstep.nets.conv4 import Conv4 as Conv4
+    from fewstep.nets.mlp import MLP as MLP
+    from fewstep.tasks.images import Images as Images
+    from fewstep.tasks.omniglot import Omniglot as Omniglot
+    from fewstep.tasks.sinusoid import Sinusoid as Sinusoid
+    from fewstep.tasks.strokes import Strokes as Strokes
+    from fewstep.training import Training as Training
+
+_HOMES = {
+    "MAML": "algorithms.maml",
+    "Adagrad": "inner.adagrad",
+    "Conv4": "nets.conv4",
+    "Examples": "core",
+    "Images": "tasks.images",
+    "Learner": "learner",
+    "MLP": "nets.mlp",
+    "Mapping": "mapping",
+    "Omniglot": "tasks.omniglot",
+    "SGD": "inner.sgd",
+    "Sinusoid": "tasks.sinusoid",
+    "Strokes": "tasks.strokes",
+    "Task": "core",
+    "Training": "training",
+    "adapt": "api",
+    "audit": "api",
+    "evaluate": "api",
+    "learner_of": "learner",
+    "train": "api",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: the command line's help must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fewstep' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fewstep.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

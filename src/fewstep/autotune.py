@@ -7,7 +7,7 @@ import time
 from fewstep.core import Task
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
-from fewstep.train import meta_gradient
+from fewstep.training import meta_gradient
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from fewstep import recipe as recipes
-from fewstep.audit import Card, audit
+from fewstep.auditing import Card, audit
 from fewstep.autotune import choose_mapping
 from fewstep.checkpoint import load_checkpoint, replace_file
-from fewstep.evaluate import Result, evaluate
+from fewstep.evaluation import Result, evaluate
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
 from fewstep.recipe import Built, Recipe

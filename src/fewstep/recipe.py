@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from fewstep import seeding
 from fewstep.algorithms.maml import MAML
-from fewstep.evaluate import Evaluation
+from fewstep.evaluation import Evaluation
 from fewstep.learner import Learner, learner_of
 from fewstep.model import Loss
 from fewstep.nets.conv4 import Conv4
@@ -22,7 +22,7 @@ from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.sinusoid import Sinusoid
 from fewstep.tasks.splits import Splits
 from fewstep.tasks.strokes import Strokes
-from fewstep.train import Training
+from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | MLP | Imported

@@ -12,11 +12,11 @@ import torch
 
 from fewstep.checkpoint import Checkpoint, load_checkpoint, replace_file, save_checkpoint
 from fewstep.core import Meta, map_tensors
-from fewstep.evaluate import Evaluation, evaluate
+from fewstep.evaluation import Evaluation, evaluate
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
 from fewstep.tasks.splits import Splits
-from fewstep.train import Progress, Training, outer_optimizer, updates
+from fewstep.training import Progress, Training, outer_optimizer, updates
 
 METRICS = "metrics.jsonl"
 BEST = "best.safetensors"
@@ -172,6 +172,11 @@ class Journal:
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run folder, oldest first."""
     return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def newest_update(folder: Path) -> int:
+    """How many updates the newest checkpoint has behind it; 0 where there is none."""
+    return max((int(path.stem.removeprefix("checkpoint-")) for path in checkpoints(folder)), default=0)
 
 
 def put_meta(learner: Learner, meta: Meta, source: Path) -> None:

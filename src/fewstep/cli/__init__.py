@@ -1,1 +1,74 @@
-"""TODO"""
+"""The command line: `fewstep VERB ...`. Nothing heavy is imported before the verb is known."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "recipes": "list the recipes, or print one whole",
+    "train": "train a recipe into a run folder, test it and write its report",
+    "resume": "continue a stopped run, to the bit-identical result",
+    "evaluate": "test a run again: other tasks, steps or seed",
+    "audit": "measure what a run's learner really does; exit code 1 on a leak",
+    "data": "list, show or verify the data sets",
+}
+
+DEBUG = "--debug"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 for an error or a leak, 2 for wrong usage, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG in words
+    words = [word for word in words if word != DEBUG]
+    if not words or words[0] in ("-h", "--help"):
+        return _say(_help(), code=0 if words else 2)
+    if words[0] == "--version":
+        return _say(f"fewstep {importlib.import_module('importlib.metadata').version('fewstep')}")
+    if words[0] not in VERBS:
+        return _fail(f"there is no verb '{words[0]}'{_nearest(words[0])}; `fewstep --help` lists them", code=2)
+    try:
+        verb = importlib.import_module(f"fewstep.cli.{words[0]}")
+        code: int = verb.main(words[1:])
+        return code
+    except SystemExit as stop:  # tyro ends this way for --help and for wrong usage
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return _fail("interrupted", code=130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `fewstep ... | head`
+        return 0
+    except (ValueError, OSError, ArithmeticError) as error:
+        if debug:
+            raise
+        return _fail(str(error))
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error} (run again with {DEBUG} to see where)")
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:9} {what}" for verb, what in VERBS.items())
+    return (
+        "usage: fewstep VERB ...\n\nfew-shot meta-learning for PyTorch\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "`fewstep VERB --help` explains every option with its default; `fewstep train RECIPE --help` every field of\n"
+        f"that recipe. {DEBUG} shows the traceback of an error. `fewstep train` alone trains the embedded recipe."
+    )
+
+
+def _nearest(word: str) -> str:
+    near = importlib.import_module("difflib").get_close_matches(word, VERBS, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _say(text: str, code: int = 0) -> int:
+    sys.stdout.write(text + "\n")
+    return code
+
+
+def _fail(text: str, code: int = 1) -> int:
+    sys.stderr.write(f"fewstep: error: {text}\n")
+    return code

@@ -4,13 +4,13 @@ import dataclasses
 from math import pi
 
 from fewstep.algorithms.maml import MAML
-from fewstep.evaluate import Evaluation
+from fewstep.evaluation import Evaluation
 from fewstep.nets.conv4 import Conv4
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import Recipe
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.sinusoid import Sinusoid
-from fewstep.train import Training
+from fewstep.training import Training
 
 MAML_5W1S = Recipe(
     name="course-5w1s-maml",

@@ -7,11 +7,11 @@ its inner rates 0.4 (5-way) and 0.1 (20-way) are both 2.0 on the mean loss.
 import dataclasses
 
 from fewstep.algorithms.maml import MAML
-from fewstep.evaluate import Evaluation
+from fewstep.evaluation import Evaluation
 from fewstep.nets.conv4 import Conv4
 from fewstep.recipe import Recipe
 from fewstep.tasks.omniglot import Omniglot
-from fewstep.train import Training
+from fewstep.training import Training
 
 MAML_5W1S = Recipe(
     name="omniglot-5w1s-maml",

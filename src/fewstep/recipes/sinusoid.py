@@ -6,11 +6,11 @@ The inner rate is the paper's 0.01; the official command line silently runs 0.00
 import dataclasses
 
 from fewstep.algorithms.maml import MAML
-from fewstep.evaluate import Evaluation
+from fewstep.evaluation import Evaluation
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import Recipe
 from fewstep.tasks.sinusoid import Sinusoid
-from fewstep.train import Training
+from fewstep.training import Training
 
 MAML_10S = Recipe(
     name="sinusoid-10s-maml",

@@ -1,12 +1,12 @@
 """Recipes on the embedded alphabets: no network, minutes on a laptop."""
 
 from fewstep.algorithms.maml import MAML
-from fewstep.evaluate import Evaluation
+from fewstep.evaluation import Evaluation
 from fewstep.nets.conv4 import Conv4
 from fewstep.recipe import Recipe
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.strokes import Strokes
-from fewstep.train import Training
+from fewstep.training import Training
 
 RECIPES = (
     Recipe(

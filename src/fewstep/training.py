@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Meta, MetaGradient, Task, map_tensors
-from fewstep.evaluate import score
+from fewstep.evaluation import score
 from fewstep.learner import Learner
 from fewstep.mapping import Workers, mean_over_tasks
 from fewstep.model import Model

@@ -1,0 +1,45 @@
+"""The adapted model as a product: a plain `nn.Module` with the user's own parameter names."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fewstep.core import Examples, map_tensors
+from fewstep.learner import Learner
+from fewstep.nets import norm as norms
+
+
+def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> nn.Module:
+    """The learner's net adapted to `support`, in evaluation mode: the user's own class and parameter names.
+
+    Batch norms hold the statistics of the support set at the adapted parameters, so each prediction is its own;
+    under the policy `support` that is exactly how the learner was trained.
+    `support.x: [N, *input]`; `support.y: [N]` class ids, or `[N, D]` values.
+    """
+    learner = Learner(
+        model=learner.model.for_evaluation(),
+        algorithm=learner.algorithm,
+        meta=map_tensors(torch.detach, learner.meta),
+    )
+    phi = learner.adapt(support, steps)
+    net = copy.deepcopy(learner.model.net).eval()
+    if norms.has_batch_norm(net):
+        observer = norms.observing(net)
+        with torch.no_grad():
+            torch.func.functional_call(observer, {name: phi[name] for name in learner.model.names}, (support.x,))
+        phi = {**phi, **norms.take_observed(observer)}
+    for name, layer in net.named_modules():
+        if isinstance(layer, _BatchNorm):
+            _keep_statistics(layer)
+    net.load_state_dict({name: value.detach() for name, value in phi.items()}, strict=False)
+    return net
+
+
+def _keep_statistics(layer: _BatchNorm) -> None:
+    """Make sure that evaluation mode reads running statistics, whatever the net was built with."""
+    if layer.running_mean is None:
+        layer.track_running_stats = True
+        layer.running_mean = torch.zeros(layer.num_features)
+        layer.running_var = torch.ones(layer.num_features)

@@ -1,0 +1,57 @@
+"""`fewstep evaluate RUN`: test a trained run again."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from fewstep import experiment
+from fewstep.cli.options import DataRoot, RunFolder, data_root
+from fewstep.evaluation import evaluate
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateArguments:
+    """Test a run on a seeded list of tasks: mean ± 95 % confidence interval, at every inner step.
+
+    Defaults are the recipe's own.
+    """
+
+    run: RunFolder
+    tasks: int | None = None
+    """number of tasks"""
+    steps: int | None = None
+    """inner steps"""
+    seed: int | None = None
+    """seed of the task list"""
+    split: Literal["train", "val", "test"] = "test"
+    """which split's classes"""
+    json: bool = False
+    """print everything as JSON"""
+    data_root: DataRoot = None
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse, evaluate, print."""
+    arguments = tyro.cli(EvaluateArguments, prog="fewstep evaluate", args=list(words))
+    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root))
+    learner = experiment.trained(loaded)
+    tasks = getattr(loaded.built.splits, arguments.split)
+    if tasks is None:
+        raise ValueError(f"the data of {arguments.run} have no '{arguments.split}' split; choose another")
+    changes = {name: value for name in ("tasks", "steps", "seed") if (value := getattr(arguments, name)) is not None}
+    evaluation = dataclasses.replace(loaded.recipe.evaluation, **changes)
+    result = evaluate(learner, tasks, evaluation, mapping=loaded.mapping, stream=arguments.split)
+    if arguments.json:
+        sys.stdout.write(json.dumps(result.as_json(), indent=2) + "\n")
+        return 0
+    sys.stdout.write(f"{result}\n")
+    if result.transductive:
+        sys.stdout.write(f"{result.per_query_line()}\n")
+    for step, score in enumerate(result.at_step):
+        sys.stdout.write(f"after {step} steps: {score.mean:.4f} ± {score.ci95:.4f}\n")
+    return 0

@@ -1,0 +1,29 @@
+"""`fewstep resume RUN`: continue where the newest checkpoint left off."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from fewstep import experiment
+from fewstep.cli.options import DataRoot, RunFolder, data_root
+from fewstep.cli.session import run_to_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeArguments:
+    """Continue a stopped run to the bit-identical result, then test it and write its report."""
+
+    run: RunFolder
+    minutes: float | None = None
+    """stop again after so many minutes of training"""
+    data_root: DataRoot = None
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse, resume, report."""
+    arguments = tyro.cli(ResumeArguments, prog="fewstep resume", args=list(words))
+    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root))
+    sys.stderr.write(f"{loaded.recipe.name}: {loaded.recipe.about}\n")
+    return run_to_report(loaded, minutes=arguments.minutes)

@@ -1,0 +1,64 @@
+"""A training session in the terminal: from wherever the run stands to its result and report."""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from fewstep import experiment
+from fewstep.cli.progress import Reporter
+from fewstep.experiment import Experiment
+from fewstep.report import page
+from fewstep.run import Watch, newest_update
+
+
+def run_to_report(created: Experiment, *, minutes: float | None) -> int:
+    """Train, test, write the report, print the accuracy line and the path. 130 after Ctrl-C."""
+    first = newest_update(created.folder)
+    _say_audit(created)
+    with Reporter(created.recipe.training.updates, first) as reporter, _interrupts() as interrupted:
+        run = experiment.train(created, Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes))
+    if run.status == "interrupted":
+        page.write(created, run.learner)
+        sys.stderr.write(f"stopped after update {run.update}, saved; continue with `fewstep resume {created.folder}`\n")
+        return 130
+    result = experiment.finish(created, run)
+    path = page.write(created, run.learner)
+    if run.status == "out of time":
+        sys.stderr.write(f"out of time after update {run.update}; continue with `fewstep resume {created.folder}`\n")
+    lines = [str(result)] + ([result.per_query_line()] if result.transductive else [])
+    sys.stdout.write("\n".join(lines) + f"\nreport: {path}\n")
+    return 0
+
+
+def show_log() -> None:
+    """Send what the library logs to the terminal, bare."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("fewstep")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Ctrl-C fills the list, once, so that the update at hand can end; a second one stops at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+        sys.stderr.write("\nfinishing this update; press Ctrl-C again to stop at once\n")
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say_audit(created: Experiment) -> None:
+    sys.stderr.write(f"audit:\n{created.card}\n")

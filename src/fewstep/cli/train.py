@@ -1,0 +1,80 @@
+"""`fewstep train [RECIPE]`: train, test, report."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fewstep import experiment, recipes
+from fewstep.cli.options import DataRoot, Device, data_root, device_of
+from fewstep.cli.session import run_to_report, show_log
+from fewstep.mapping import Mapping
+from fewstep.recipe import Recipe, build, to_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Train a recipe into a run folder, test it and write its report. Any field of the recipe can be overridden."""
+
+    out: Path | None = None
+    """the run folder; default: runs/RECIPE-s0, with the seed"""
+    seed: int = 0
+    """seed of initialisation and training tasks"""
+    updates: int | None = None
+    """outer updates; the same as --training.updates"""
+    minutes: float | None = None
+    """stop after so many minutes of training; resume to go on"""
+    device: Device = "auto"
+    threads: int | None = None
+    """threads over tasks; default: as many as processors. No result depends on it"""
+    chunk: int | None = None
+    """tasks vectorised together; default: measured at the start"""
+    data_root: DataRoot = None
+    dry_run: bool = False
+    """resolve and check everything, print it, and stop"""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+
+
+def main(words: Sequence[str]) -> int:
+    """Parse, train, report."""
+    name, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (recipes.DEFAULT, words)
+    default = recipes.find(name)
+    arguments = tyro.cli(
+        TrainArguments,
+        prog=f"fewstep train {name}",
+        args=list(rest),
+        default=TrainArguments(recipe=default),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    recipe = arguments.recipe
+    if arguments.updates is not None:
+        training = dataclasses.replace(recipe.training, updates=arguments.updates)
+        recipe = dataclasses.replace(recipe, training=training)
+    if arguments.dry_run:
+        return _show(recipe, arguments)
+    folder = arguments.out or Path("runs") / f"{recipe.name}-s{arguments.seed}"
+    show_log()
+    sys.stderr.write(f"{recipe.name}: {recipe.about}\n")
+    created = experiment.create(
+        recipe,
+        folder,
+        data_root=data_root(arguments.data_root),
+        seed=arguments.seed,
+        device=device_of(arguments.device),
+        threads=arguments.threads,
+        mapping=None if arguments.chunk is None else Mapping(threads=arguments.threads or 1, chunk=arguments.chunk),
+    )
+    return run_to_report(created, minutes=arguments.minutes)
+
+
+def _show(recipe: Recipe, arguments: TrainArguments) -> int:
+    built = build(recipe, data_root(arguments.data_root), arguments.seed)
+    learned = sum(tensor.numel() for tensor in built.learner.parameters())
+    values = {"recipe": to_json(recipe), "data": built.splits.summary, "learned numbers": learned}
+    sys.stdout.write(json.dumps(values, indent=2) + "\n")
+    return 0
