@@ -30,7 +30,7 @@ def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> n
         with torch.no_grad():
             torch.func.functional_call(observer, {name: phi[name] for name in learner.model.names}, (support.x,))
         phi = {**phi, **norms.take_observed(observer)}
-    for name, layer in net.named_modules():
+    for layer in net.modules():
         if isinstance(layer, _BatchNorm):
             _keep_statistics(layer)
     net.load_state_dict({name: value.detach() for name, value in phi.items()}, strict=False)

@@ -65,11 +65,9 @@ def _show(name: DataSet, root: Path) -> int:
 
 
 def _print(splits: Splits) -> None:
-    lines = [
-        f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in splits.summary.items()
-    ]
-    note = [f"note: {splits.overlap}"] if splits.overlap else []
-    sys.stdout.write("\n".join([*lines, *note]) + "\n\n")
+    for key, value in splits.summary.items():
+        sys.stdout.write(f"{key}: {value if isinstance(value, str) else json.dumps(value)}\n")
+    sys.stdout.write(f"note: {splits.overlap}\n\n" if splits.overlap else "\n")
 
 
 def _verify(name: DataSet, root: Path) -> int:
