@@ -46,7 +46,7 @@ class Reporter:
             self.console.print(f"update {row['update']}: validation {row['score']:.4f} ± {row['ci95']:.4f}")
             return
         for name in row.keys() & {"loss", "accuracy", "tasks_per_second"}:
-            before: float = self._smooth.get(name, row[name])
+            before = self._smooth.setdefault(name, row[name])
             self._smooth[name] = SMOOTHING * before + (1 - SMOOTHING) * row[name]
         self._live.update(self._task, completed=row["update"], description=self._summary())
         now = time.monotonic()

@@ -17,7 +17,7 @@ RECIPES = (
         net=Conv4(filters=32, downsample="stride"),
         algorithm=MAML(inner_lr=0.4),
         training=Training(
-            updates=500,
+            updates=700,
             meta_batch=16,
             lr=3e-3,
             schedule="cosine",
@@ -29,11 +29,11 @@ RECIPES = (
     Recipe(
         name="strokes-to-omniglot-5w1s-maml",
         about="trained on procedural alphabets alone, tested on real Omniglot (lake): 5-way 1-shot",
-        train_tasks=Strokes(ways=5, shots=1, queries=1, train_alphabets=45, test_alphabets=1, rotations=True),
+        train_tasks=Strokes(ways=5, shots=1, train_alphabets=90, test_alphabets=5, rotations=True),
         test_tasks=Omniglot(protocol="lake", ways=5, shots=1, queries=1),
-        net=Conv4(downsample="pool"),
+        net=Conv4(filters=64, downsample="stride"),
         algorithm=MAML(inner_lr=0.4),
-        training=Training(updates=2000, meta_batch=16, schedule="cosine", validate_every=200, validation_tasks=400),
+        training=Training(updates=4000, meta_batch=16, lr=2e-3, schedule="cosine", validate_every=400),
         evaluation=Evaluation(tasks=1000, steps=3),
     ),
 )

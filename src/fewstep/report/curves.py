@@ -1,0 +1,110 @@
+"""Loss and score over outer updates: raw values, their running mean, validation, and the update chosen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+
+from fewstep.report import canvas
+from fewstep.run import Row, best_update
+
+Values = npt.NDArray[np.float64]
+
+
+def draw(rows: Sequence[Row], metric: str, path: Path) -> Path:
+    """Draw `rows` of `metrics.jsonl`; `metric` is "accuracy", or "mse", where loss and score share one panel."""
+    figure = canvas.blank(5.6 if metric == "accuracy" else 3.6)
+    if metric == "accuracy":
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        _training(upper, rows, "loss", "training loss")
+        _training(lower, rows, "accuracy", "training")
+        _as_percent(lower)
+    else:
+        upper = lower = figure.subplots()
+        _training(lower, rows, "mse", "training")
+        _as_errors(lower)
+    _validation(lower, rows, metric)
+    upper.set_ylabel("loss" if metric == "accuracy" else "mean squared error")
+    lower.set_xlabel("outer updates")
+    lower.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    lower.xaxis.set_major_formatter(FuncFormatter(lambda update, _: f"{update:,.0f}".replace(",", "\u2009")))
+    for axes in {upper: None, lower: None}:
+        canvas.plain(axes)
+        _legend(axes)
+    figure.tight_layout(h_pad=1.2)
+    return canvas.write(figure, path)
+
+
+def running_mean(values: Values, window: int) -> Values:
+    """The mean of the `window` values around each (odd), of fewer at the ends: at value i, of |j − i| ≤ half."""
+    half = window // 2
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    reach = np.minimum(np.minimum(index, len(values) - 1 - index), half)  # symmetric, so a trend is not bent
+    means: Values = (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    return means
+
+
+def _training(axes: Axes, rows: Sequence[Row], key: str, label: str) -> None:
+    drawn = [row for row in rows if row["kind"] == "train"]
+    updates = np.array([row["update"] for row in drawn])
+    values = np.array([row[key] for row in drawn], dtype=np.float64)
+    window = 2 * (max(8, len(values) // 25) // 2) + 1
+    axes.plot(updates, values, color=canvas.SKY, alpha=0.45, linewidth=0.6, zorder=1.5)
+    label = f"{label}, mean of {window} updates"
+    axes.plot(updates, running_mean(values, window), color=canvas.BLUE, linewidth=1.8, label=label, zorder=2.5)
+
+
+def _validation(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+    drawn = [row for row in rows if row["kind"] == "validation"]
+    if not drawn:
+        return
+    updates, scores, errors = (np.array([row[key] for row in drawn]) for key in ("update", "score", "ci95"))
+    axes.errorbar(
+        updates,
+        scores,
+        yerr=np.minimum(errors, scores * 0.999),  # a logarithmic axis has no room below zero
+        fmt="o",
+        markersize=4,
+        color=canvas.ORANGE,
+        elinewidth=1.1,
+        capsize=2.5,
+        label="validation, 95 % CI",
+        zorder=3,
+    )
+    best = best_update(drawn, metric == "accuracy")
+    score = next(row["score"] for row in drawn if row["update"] == best)
+    axes.axvline(best, color=canvas.INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
+    label = f"chosen: update {best}"
+    axes.plot([best], [score], "o", markersize=9, markerfacecolor="none", color=canvas.INK, label=label, zorder=4)
+
+
+def _as_percent(axes: Axes) -> None:
+    axes.set_ylabel("query accuracy")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0), min(high, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+
+
+def _as_errors(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        ncols=3,
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=canvas.INK,
+        borderpad=0.2,
+        columnspacing=1.4,
+        handlelength=1.6,
+    )
