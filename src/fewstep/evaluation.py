@@ -20,12 +20,16 @@ BLOCK = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How a learner is tested. `inner_lr` replaces the algorithm's own rate at test time where a protocol says so."""
+    """How a learner is tested."""
 
     tasks: int = 1000
+    """test tasks: a fixed, seeded list"""
     steps: int = 3
+    """inner steps at test time"""
     seed: int = 0
+    """seed of the task list"""
     inner_lr: float | None = None
+    """replaces the algorithm's own inner rate at test time, where a protocol says so"""
 
     def __post_init__(self) -> None:
         if self.tasks < 2 or self.steps < 0:

@@ -6,7 +6,9 @@ import json
 import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import tyro
 
 from fewstep import seeding
 from fewstep.algorithms.maml import MAML
@@ -31,22 +33,30 @@ AlgorithmSpec = MAML
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Tasks to train on, tasks to report, net, norm policy, loss, algorithm, outer loop and evaluation.
+    """Everything that decides a result.
 
-    Train and val tasks come from `train_tasks`, test tasks from `test_tasks`; validation uses the val split of
-    `test_tasks` where it has one, so that it mirrors the test.
+    Validation uses the val split of `test_tasks` where it has one, so that it mirrors the test, else that of
+    `train_tasks`.
     """
 
-    name: str
-    about: str = ""
+    name: Annotated[str, tyro.conf.Suppress]
+    about: Annotated[str, tyro.conf.Suppress] = ""
     train_tasks: TaskSpec
+    """tasks to train on"""
     test_tasks: TaskSpec
+    """tasks to report"""
     net: NetSpec
+    """the net"""
     norm: Norm = "transductive"
+    """which statistics batch norms use"""
     loss: Loss = "mean_cross_entropy"
+    """loss of the inner and of the outer loop; a mean over examples"""
     algorithm: AlgorithmSpec
+    """the meta-learning algorithm"""
     training: Training = dataclasses.field(default_factory=Training)
+    """the outer loop"""
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    """the final test"""
 
 
 class Built(NamedTuple):

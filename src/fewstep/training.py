@@ -19,22 +19,28 @@ from fewstep.tasks.splits import Tasks
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The outer loop: Adam over everything learned, at `lr`, constant or annealed by a cosine to `final_lr`.
-
-    `clip_value` clamps every element of the meta-gradient to ± its value, `clip_norm` bounds its global norm.
-    Every `validate_every` updates the learner is scored on `validation_tasks` fixed tasks.
-    """
+    """The outer loop: Adam over everything learned."""
 
     updates: int = 2000
+    """outer updates"""
     meta_batch: int = 32
+    """tasks an update"""
     lr: float = 1e-3
+    """outer learning rate (Adam)"""
     schedule: Literal["constant", "cosine"] = "constant"
+    """constant, or annealed by a cosine to final_lr"""
     final_lr: float = 1e-5
+    """where the cosine ends"""
     clip_value: float | None = None
+    """clamp every element of the meta-gradient to ± this"""
     clip_norm: float | None = None
+    """bound the meta-gradient's global norm by this"""
     validate_every: int = 100
+    """updates between validations, which select what is tested"""
     validation_tasks: int = 200
+    """tasks of a validation: a fixed, seeded list"""
     checkpoint_every: int = 100
+    """updates between checkpoints"""
 
     def __post_init__(self) -> None:
         for name in ("updates", "meta_batch", "validate_every", "checkpoint_every"):

@@ -25,15 +25,20 @@ from fewstep.model import Model
 class MAML:
     """Model-agnostic meta-learning.
 
-    `order=1` detaches the inputs of every inner gradient (FOMAML): no second derivative is taken, while learned
-    inner learning rates still get their gradient. `learn_inner_lr` gives each parameter tensor a learned rate.
+    First order (FOMAML) detaches the inputs of every inner gradient: no second derivative is taken, while learned
+    inner learning rates still get their gradient.
     """
 
     inner_lr: float
+    """inner learning rate α, on the mean loss"""
     inner_steps: int = 1
+    """inner steps in training"""
     order: Literal[1, 2] = 2
+    """derivative order: 2, or 1 for first-order MAML"""
     optimizer: SGD | Adagrad = field(default_factory=SGD)
+    """the inner optimizer"""
     learn_inner_lr: bool = False
+    """learn an inner rate per parameter tensor, from inner_lr on"""
 
     def __post_init__(self) -> None:
         if self.inner_steps < 0:

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import torch
 import tyro
 
+from fewstep.tasks.cache import cache_folder
+
 DataRoot = Annotated[
     Path | None,
-    tyro.conf.arg(help="folder of the data sets; default: $FEWSTEP_DATA, else the user's data folder"),
+    tyro.conf.arg(help="folder of the data sets; default: $FEWSTEP_DATA, else the user's cache folder"),
 ]
 Device = Annotated[
     str, tyro.conf.arg(help="where to compute: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")
@@ -19,10 +20,10 @@ RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="a run fold
 
 
 def data_root(given: Path | None) -> Path:
-    """The folder of the data sets: as given, else `FEWSTEP_DATA`, else the user's own."""
+    """The folder of the data sets: as given, else `FEWSTEP_DATA`, else in the user's cache folder."""
     if given is not None:
         return given
-    return Path(os.environ.get("FEWSTEP_DATA") or platformdirs.user_data_path("fewstep"))
+    return Path(os.environ.get("FEWSTEP_DATA") or cache_folder() / "data")
 
 
 def device_of(name: str) -> str:

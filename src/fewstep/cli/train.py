@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from fewstep import experiment, recipes
+from fewstep.cli.kinds import HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device, data_root, device_of
 from fewstep.cli.session import run_to_report, show_log
 from fewstep.mapping import Mapping
@@ -43,11 +44,12 @@ class TrainArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, train, report."""
     name, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (recipes.DEFAULT, words)
-    default = recipes.find(name)
+    default, rest = choose_kinds(recipes.find(name), rest)
     arguments = tyro.cli(
         TrainArguments,
         prog=f"fewstep train {name}",
-        args=list(rest),
+        description=f"{TrainArguments.__doc__} {HELP}.",
+        args=rest,
         default=TrainArguments(recipe=default),
         config=(tyro.conf.AvoidSubcommands,),
     )

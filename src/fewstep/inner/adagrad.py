@@ -18,7 +18,9 @@ class Adagrad:
     """
 
     eps_inside: float = 0.7
+    """ε under the root"""
     eps_outside: float = 0.0
+    """ε beside the root"""
 
     def __post_init__(self) -> None:
         if min(self.eps_inside, self.eps_outside) < 0 or max(self.eps_inside, self.eps_outside) == 0:

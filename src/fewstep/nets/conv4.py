@@ -9,15 +9,14 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class Conv4:
-    """Four blocks of [3×3 convolution, batch norm, activation], then a linear head.
-
-    `downsample="pool"` halves by max-pool and flattens (the assignment, MAML++); `"stride"` halves by strided
-    convolutions and takes the mean over positions (the official MAML code for Omniglot).
-    """
+    """Four blocks of [3×3 convolution, batch norm, activation], then a linear head."""
 
     filters: int = 64
+    """filters of every convolution"""
     downsample: Literal["pool", "stride"] = "pool"
+    """pool: max-pool and flatten (the assignment, MAML++); stride: strided, mean over positions (official MAML)"""
     activation: Literal["relu", "leaky_relu"] = "relu"
+    """after every batch norm"""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
         """The net from images `[N, *inputs]`, `inputs = (channels, height, width)`, to `[N, outputs]`."""

@@ -13,6 +13,7 @@ class Imported:
     """`path="my_module:Net"`: a callable that takes the number of outputs and returns an `nn.Module`."""
 
     path: str
+    """my_module:Net, a callable that takes the number of outputs"""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         """`Net(outputs)`, imported from the working directory or the environment; `inputs` is the net's own affair."""

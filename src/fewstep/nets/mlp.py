@@ -12,6 +12,7 @@ class MLP:
     """Linear layers with ReLU between them; 1-40-40-1 in MAML's regression (arXiv:1703.03400, section 5.1)."""
 
     hidden: tuple[int, ...] = (40, 40)
+    """widths of the hidden layers"""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Sequential:
         """The net mapping `[N, *inputs]`, flattened, to `[N, outputs]`."""

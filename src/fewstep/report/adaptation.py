@@ -41,7 +41,7 @@ def draw(tasks: Sinusoid, learner: Learner, evaluation: Evaluation, path: Path) 
     tested = as_tested(learner, evaluation)
     shown = [adapting(tested, task, tasks.x) for task in first_test_tasks(tasks, evaluation, SHOWN, learner)]
     figure = canvas.blank(6.6)
-    panels = figure.subplots(2, 2, sharex=True).flat
+    panels = figure.subplots(2, 2).flat
     for number, (axes, one) in enumerate(zip(panels, shown, strict=False), start=1):
         _panel(axes, one, number)
     for unused in list(figure.axes)[len(shown) :]:
@@ -75,8 +75,14 @@ def true_sinusoid(task: Task, x: Tensor) -> Tensor:
     """
     known = torch.cat([task.support.x, task.query.x]).double()
     values = torch.cat([task.support.y, task.query.y]).double()
-    coefficients = torch.linalg.lstsq(torch.cat([known.sin(), known.cos()], dim=1), values).solution
-    return (torch.cat([x.double().sin(), x.double().cos()], dim=1) @ coefficients).to(x.dtype)
+    coefficients: Tensor = torch.linalg.lstsq(torch.cat([known.sin(), known.cos()], dim=1), values).solution
+    values = torch.cat([x.double().sin(), x.double().cos()], dim=1) @ coefficients
+    return values.to(x.dtype)
+
+
+def three_digits(value: float) -> str:
+    """0.430, 1.20, 123 or 1.23e-05."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _panel(axes: Axes, shown: Adapting, number: int) -> None:
@@ -85,12 +91,20 @@ def _panel(axes: Axes, shown: Adapting, number: int) -> None:
     axes.plot(shown.support.x, shown.support.y, "o", color=canvas.INK, markersize=5, zorder=4, label="_support")
     for step, curve, error, (color, line, width) in zip(STEPS, shown.curves, shown.errors, STYLES, strict=True):
         name = "1 step" if step == 1 else f"{step} steps"
-        axes.plot(shown.x, curve, color=color, linestyle=line, linewidth=width, label=f"{name}: {error:.3g}", zorder=3)
+        axes.plot(
+            shown.x,
+            curve,
+            color=color,
+            linestyle=line,
+            linewidth=width,
+            label=f"{name}: {three_digits(error)}",
+            zorder=3,
+        )
     axes.set_title(f"test task {number}", loc="left", fontsize=9.5, color=canvas.INK)
     axes.legend(
         title="MSE after",
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.08),
+        bbox_to_anchor=(0.5, -0.1),
         ncols=2,
         frameon=False,
         fontsize=8.5,

@@ -39,12 +39,12 @@ def draw(rows: Sequence[Row], metric: str, path: Path) -> Path:
 
 
 def running_mean(values: Values, window: int) -> Values:
-    """The mean of the `window` values around each (odd), of fewer at the ends: at value i, of |j − i| ≤ half."""
-    half = window // 2
+    """The mean of the `window` values around each (odd), of those that there are at the two ends."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
-    reach = np.minimum(np.minimum(index, len(values) - 1 - index), half)  # symmetric, so a trend is not bent
-    means: Values = (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    first = np.maximum(index - window // 2, 0)
+    last = np.minimum(index + window // 2 + 1, len(values))
+    means: Values = (sums[last] - sums[first]) / (last - first)
     return means
 
 
@@ -75,11 +75,19 @@ def _validation(axes: Axes, rows: Sequence[Row], metric: str) -> None:
         label="validation, 95 % CI",
         zorder=3,
     )
-    best = best_update(drawn, metric == "accuracy")
-    score = next(row["score"] for row in drawn if row["update"] == best)
-    axes.axvline(best, color=canvas.INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
-    label = f"chosen: update {best}"
-    axes.plot([best], [score], "o", markersize=9, markerfacecolor="none", color=canvas.INK, label=label, zorder=4)
+    chosen = updates.tolist().index(best_update(drawn, metric == "accuracy"))
+    axes.axvline(updates[chosen], color=canvas.INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
+    label = f"chosen: update {updates[chosen]}"
+    axes.plot(
+        updates[chosen],
+        scores[chosen],
+        "o",
+        markersize=9,
+        markerfacecolor="none",
+        color=canvas.INK,
+        label=label,
+        zorder=4,
+    )
 
 
 def _as_percent(axes: Axes) -> None:
@@ -97,7 +105,11 @@ def _as_errors(axes: Axes) -> None:
 
 
 def _legend(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("chosen"))  # last: it is a validation's
     axes.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
         loc="lower left",
         bbox_to_anchor=(-0.01, 1.0),
         ncols=3,

@@ -22,19 +22,19 @@ ACROSS = 5
 MOST_TILES = 25
 SHOWN = 4
 MOST_ROWS = 14
-PITCH, LINE, HEAD, GAP = 1.14, 0.72, 1.0, 0.55
+PITCH, LINE, HEAD, GAP = 1.14, 0.9, 1.0, 0.55
 """In widths of an image: tile to tile, the room for the words below it, the title of a task, between the halves."""
 
 Pixels = npt.NDArray[np.float32]
 
 
 class Tile(NamedTuple):
-    """An image `[height, width]` or `[height, width, 3]`, in [0, 1], and the words below it."""
+    """An image `[height, width]` or `[height, width, 3]`, in [0, 1], its label and finer words below it."""
 
     pixels: Pixels
-    words: str
-    detail: str
-    color: str
+    label: str
+    detail: str = ""
+    color: str = ""
 
 
 class Shown(NamedTuple):
@@ -59,15 +59,17 @@ def draw(tasks: Tasks, learner: Learner, evaluation: Evaluation, path: Path) -> 
         if sum(one.rows for one in shown) + shown[0].rows > MOST_ROWS:
             break
     across = 2 * ACROSS * PITCH + GAP
-    down = sum(HEAD + one.rows * (PITCH + LINE) for one in shown) + 0.6
+    heights = [HEAD + one.rows * (PITCH + LINE) for one in shown]
+    down = sum(heights) + 0.2
     figure = canvas.blank(canvas.WIDTH * down / across)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, across), ylim=(down, 0))
     axes.axis("off")
-    top = 0.3
-    for one in shown:
-        _task(axes, one, top, across)
-        top += HEAD + one.rows * (PITCH + LINE)
+    for i, one in enumerate(shown):
+        top = 0.1 + sum(heights[:i])
+        _task(axes, one, top)
+        if i:
+            axes.axhline(top - 0.12, color=canvas.RULE, linewidth=0.8)
     return canvas.write(figure, path)
 
 
@@ -77,21 +79,17 @@ def judge(learner: Learner, task: Task, steps: int, number: int) -> Shown:
     task = task.to("cpu")
     right = probabilities.argmax(-1) == task.query.y
     support, query = shown_support(task.support.y), shown_query(task)
-    ways = int(task.support.y.max()) + 1
     cut = f", {len(query)} of them shown" if len(query) < len(right) else ""
     return Shown(
         f"Test task {number}: {int(right.sum())} of {len(right)} queries right{cut}",
-        [
-            Tile(image(task.support.x[i]), str(int(task.support.y[i]) + 1), f"of {ways}" if ways > ACROSS else "", "")
-            for i in support
-        ],
+        [Tile(image(task.support.x[i]), str(int(task.support.y[i]) + 1)) for i in support],
         [_query_tile(task, probabilities, i) for i in query],
     )
 
 
 def shown_support(y: Tensor) -> list[int]:
     """Which support examples are drawn: as many of every class as there is room for, class by class."""
-    classes = y.unique()[:MOST_TILES]
+    classes = sorted(set(y.tolist()))[:MOST_TILES]
     each = max(1, min(ACROSS, MOST_TILES // len(classes)))
     return [int(i) for label in classes for i in torch.nonzero(y == label)[:each, 0]]
 
@@ -115,21 +113,19 @@ def _query_tile(task: Task, probabilities: Tensor, i: int) -> Tile:
     share = f"{100 * probabilities[i, told].item():.0f} %"
     if truth == told:
         return Tile(image(task.query.x[i]), f"✓ {told + 1}", share, canvas.GREEN)
-    return Tile(image(task.query.x[i]), f"✗ {told + 1} not {truth + 1}", share, canvas.ORANGE)
+    return Tile(image(task.query.x[i]), f"✗ {told + 1}", f"{share}\ntruth {truth + 1}", canvas.ORANGE)
 
 
-def _task(axes: Axes, shown: Shown, top: float, across: float) -> None:
-    second = ACROSS * PITCH + GAP
+def _task(axes: Axes, shown: Shown, top: float) -> None:
     margin = (PITCH - 1) / 2
-    axes.plot([margin, across - margin], [top - 0.12] * 2, color=canvas.RULE, linewidth=0.8)
-    text = {"color": canvas.INK, "va": "center", "fontsize": 9.0}
-    axes.text(margin, top + 0.25, shown.title, weight="bold", **text)
-    axes.text(margin, top + 0.68, "support, with its labels", **{**text, "color": canvas.FAINT, "fontsize": 8.5})
-    axes.text(second + margin, top + 0.68, "queries, as predicted", **{**text, "color": canvas.FAINT, "fontsize": 8.5})
-    for left, tiles in ((0.0, shown.support), (second, shown.query)):
+    axes.text(margin, top + 0.25, shown.title, weight="bold", color=canvas.INK, va="center", fontsize=9)
+    halves = (("support, with its labels", shown.support), ("queries, as predicted", shown.query))
+    for half, (words, tiles) in enumerate(halves):
+        left = margin + half * (ACROSS * PITCH + GAP)
+        axes.text(left, top + 0.68, words, color=canvas.FAINT, va="center", fontsize=8.5)
         for i, tile in enumerate(tiles):
             row, column = divmod(i, ACROSS)
-            _tile(axes, tile, left + column * PITCH + margin, top + HEAD + row * (PITCH + LINE))
+            _tile(axes, tile, left + column * PITCH, top + HEAD + row * (PITCH + LINE))
 
 
 def _tile(axes: Axes, tile: Tile, left: float, top: float) -> None:
@@ -137,8 +133,6 @@ def _tile(axes: Axes, tile: Tile, left: float, top: float) -> None:
     axes.imshow(tile.pixels, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest", aspect="auto")
     edge, width = (tile.color, 2.2) if tile.color else (canvas.RULE, 0.8)
     axes.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=edge, linewidth=width, zorder=3))
-    middle, below = left + 0.5, top + 1.08
-    axes.text(
-        middle, below, tile.words, color=tile.color or canvas.INK, ha="center", va="top", fontsize=8, weight="bold"
-    )
-    axes.text(middle, below + 0.28, tile.detail, color=canvas.FAINT, ha="center", va="top", fontsize=7.5)
+    middle, below, color = left + 0.5, top + 1.08, tile.color or canvas.INK
+    axes.text(middle, below, tile.label, color=color, ha="center", va="top", fontsize=8.5, weight="bold")
+    axes.text(middle, below + 0.3, tile.detail, color=canvas.FAINT, ha="center", va="top", fontsize=7.5)

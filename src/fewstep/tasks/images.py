@@ -83,14 +83,20 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder:
-    """Tasks over a folder of class folders, as a recipe field; see `Images.from_folder`."""
+    """Tasks over a folder of class folders, as a recipe field."""
 
     folder: str
+    """holds CLASS/IMAGE, or train, val and test folders of them"""
     ways: int = 5
+    """classes a task"""
     shots: int = 1
+    """support images a class"""
     queries: int = 5
+    """query images a class"""
     size: int = 28
+    """height and width in pixels after resizing"""
     color: Literal["L", "RGB"] = "RGB"
+    """L for grey, RGB for colour"""
 
     def build(self, data_root: Path) -> Splits:
         """The splits; `folder` is taken as it is, `data_root` is not read."""

@@ -16,13 +16,18 @@ from fewstep.tasks.splits import Splits
 
 @dataclass(frozen=True, kw_only=True)
 class Omniglot:
-    """N-way tasks of Omniglot. `queries` are per class; None takes the protocol's own number."""
+    """N-way tasks of Omniglot."""
 
     protocol: ProtocolName = "vinyals"
+    """classes of each split and treatment of images: `fewstep data show omniglot`"""
     ways: int = 5
+    """classes a task"""
     shots: int = 1
+    """support images a class"""
     queries: int | None = None
+    """query images a class; None: the protocol's own number"""
     size: int = 28
+    """height and width in pixels"""
 
     def build(self, data_root: Path) -> Splits:
         """The three splits; downloads the archives into `data_root/omniglot` when they are not there."""

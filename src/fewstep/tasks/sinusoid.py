@@ -14,16 +14,21 @@ from fewstep.tasks.splits import Splits
 
 @dataclass(frozen=True, kw_only=True)
 class Sinusoid:
-    """Amplitude, phase (radians) and x uniform in their ranges; `shots` points to adapt on, `queries` to test on.
+    """Amplitude, phase and x uniform in their ranges; the defaults are the paper's.
 
-    The defaults are the paper's. The course draws A sin(x + b), b ~ U[0, 2π], which is `phase=(0, 2π)` here.
+    The course draws A sin(x + b), b ~ U[0, 2π], which is the same distribution as `phase=(0, 2π)` here.
     """
 
     shots: int = 10
+    """points to adapt on"""
     queries: int = 10
+    """points to test on"""
     amplitude: tuple[float, float] = (0.1, 5.0)
+    """range of A"""
     phase: tuple[float, float] = (0.0, pi)
+    """range of the phase, radians"""
     x: tuple[float, float] = (-5.0, 5.0)
+    """range of x"""
 
     def __post_init__(self) -> None:
         if min(self.shots, self.queries) < 1:

@@ -16,21 +16,28 @@ DRAWING = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Strokes:
-    """N-way tasks over procedural alphabets; train, val and test have alphabets of their own.
-
-    `rotations` makes every quarter turn of a character a class of its own, in training only. `queries` are per class.
-    """
+    """N-way tasks over procedural alphabets; train, val and test have alphabets of their own."""
 
     ways: int = 5
+    """classes a task"""
     shots: int = 1
+    """support images a class"""
     queries: int = 1
+    """query images a class"""
     train_alphabets: int = 25
+    """alphabets to train on"""
     val_alphabets: int = 5
+    """alphabets to select by"""
     test_alphabets: int = 20
+    """alphabets to test on"""
     drawers: int = 20
+    """drawers, hence images, of each character"""
     size: int = 28
+    """height and width in pixels"""
     drawing_seed: int = 0
+    """seed of the drawings"""
     rotations: bool = False
+    """make every quarter turn of a character a class of its own, in training only"""
 
     def build(self, data_root: Path) -> Splits:
         """The three splits; `data_root` is not read."""

@@ -1,0 +1,71 @@
+"""Every snippet of the README runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewstep.cli import main
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+VERBS = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("fewstep ")]
+TRAIN = [words for words in VERBS if words[1] == "train"]
+AFTERWARDS = [words for words in VERBS if words[1] in ("resume", "evaluate", "audit")]
+
+
+@pytest.fixture
+def birds(tmp_path, monkeypatch):
+    """A folder `birds` of 24 noisy colours, in the working directory."""
+    rng = np.random.default_rng(0)
+    for bird in range(24):
+        folder = tmp_path / "birds" / f"bird{bird:02d}"
+        folder.mkdir(parents=True)
+        for i in range(8):
+            noisy = rng.integers(0, 200, 3) + rng.integers(0, 40, (30, 20, 3))
+            Image.fromarray(noisy.astype(np.uint8)).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("snippet", PYTHON, ids=["own images", "own loop"])
+def test_python_snippet_runs_in_a_fresh_process(snippet, birds, tmp_path):
+    environment = {**os.environ, "PYTHONWARNINGS": "error,ignore:Lazy modules:UserWarning"}
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize("words", TRAIN, ids=" ".join)
+def test_train_command_resolves(words, real_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words[1:], "--dry-run", "--data-root", str(real_data)]) == 0
+    assert '"recipe"' in capsys.readouterr().out
+
+
+@pytest.mark.omniglot
+def test_commands_after_training_run(real_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ["--net.filters", "4", "--training.meta-batch", "2", "--training.validation-tasks", "4"]
+    few = ["--evaluation.tasks", "4", "--updates", "2", "--chunk", "1"]
+    assert main(["train", "omniglot-5w1s-maml", *small, *few, "--data-root", str(real_data)]) == 0
+    for words in AFTERWARDS:
+        assert main([*words[1:], "--data-root", str(real_data)]) == 0, capsys.readouterr().err
+
+
+def test_other_commands_run(capsys):
+    assert ["fewstep", "recipes"] in VERBS
+    assert main(["recipes"]) == 0
+    assert "strokes-5w1s-maml" in capsys.readouterr().out
+
+
+def test_make_targets_of_the_readme_exist():
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", "\n".join(COMMANDS), re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
