@@ -11,6 +11,10 @@ from fewstep.training import meta_gradient
 
 logger = logging.getLogger(__name__)
 
+WORTHWHILE = 1.5
+"""The gain of one chunk size over the one before that makes a larger one worth trying: batching every task of a
+convolutional net on a CPU is slow and takes gigabytes, so it is not even tried where small chunks gain little."""
+
 
 def available_threads() -> int:
     """The processors that this process may use."""
@@ -20,7 +24,7 @@ def available_threads() -> int:
 def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) -> Mapping:
     """The fastest mapping for meta-gradients of tasks like those of `batch`, whose tensors lead with `[T]`.
 
-    Chunks grow until they stop paying. A net that cannot be vectorised keeps the loop, and one line says why.
+    Chunks grow while that pays. A net that cannot be vectorised keeps the loop, and one line says why.
     """
     if learner.model.has_dropout:
         return Mapping()
@@ -37,10 +41,11 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) ->
             logger.info("chunk %d: this net cannot be vectorised (%s)", chunk, str(error).partition("\n")[0])
             break
         logger.info("%d threads, chunks of %d: %.1f ms per task", mapping.threads, chunk, 1000 * seconds)
-        if seconds > 1.5 * best_seconds:
-            break
-        if seconds < best_seconds:
+        paid = best_seconds / seconds
+        if paid > 1:
             best, best_seconds = mapping, seconds
+        if paid < WORTHWHILE:
+            break
     return best
 
 

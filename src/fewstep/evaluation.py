@@ -117,7 +117,8 @@ def evaluate(
 
     with Workers(learner.model.for_evaluation(), mapping or Mapping()) as workers:
         for block, first in enumerate(range(0, evaluation.tasks, BLOCK)):
-            batch = tasks.sample(evaluation.seed, stream, block, min(BLOCK, evaluation.tasks - first))
+            count = min(BLOCK, evaluation.tasks - first)
+            batch = tasks.sample(evaluation.seed, stream, block, count).to(learner.device)
             queries = batch.query.x.shape[1]
             scored.append(workers.map(scores, batch))
     at_step = torch.cat([block.at_step for block in scored])

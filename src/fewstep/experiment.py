@@ -39,11 +39,8 @@ class Experiment:
     card: Card
     built: Built
     device: str
-
-    @property
-    def identity(self) -> str:
-        """What every checkpoint of the folder must carry."""
-        return recipes.digest(self.recipe, self.seed)
+    identity: str
+    """What every checkpoint of the folder carries: a digest of the recipe as written, and the seed."""
 
 
 def create(
@@ -73,7 +70,14 @@ def create(
     logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
     folder.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(
-        folder=folder, recipe=recipe, seed=seed, mapping=mapping, card=card, built=built, device=device
+        folder=folder,
+        recipe=recipe,
+        seed=seed,
+        mapping=mapping,
+        card=card,
+        built=built,
+        device=device,
+        identity=recipes.digest(recipes.to_json(recipe), seed),
     )
     replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
     return experiment
@@ -88,13 +92,21 @@ def load(folder: Path, *, data_root: Path, device: str | None = None) -> Experim
     recipe, seed = recipes.from_json(header["recipe"]), header["seed"]
     device = device or header["device"]
     built = _on(recipes.build(recipe, data_root, seed), device)
-    if built.splits.summary != header["data"]:
+    if _hashes(built.splits.summary) != _hashes(header["data"]):
         raise ValueError(
-            f"the data of {folder} have changed: it was made with {header['data']}, found {built.splits.summary}"
+            f"the class lists of {folder} were {_hashes(header['data'])}, here they are "
+            f"{_hashes(built.splits.summary)}; find the data it was made with"
         )
-    card = Card.from_json(header["audit"])
-    mapping = Mapping(**header["mapping"])
-    return Experiment(folder=folder, recipe=recipe, seed=seed, mapping=mapping, card=card, built=built, device=device)
+    return Experiment(
+        folder=folder,
+        recipe=recipe,
+        seed=seed,
+        mapping=Mapping(**header["mapping"]),
+        card=Card.from_json(header["audit"]),
+        built=built,
+        device=device,
+        identity=recipes.digest(header["recipe"], seed),
+    )
 
 
 def train(experiment: Experiment, watch: Watch | None = None) -> Run:
@@ -190,6 +202,10 @@ def _header(experiment: Experiment) -> dict[str, Any]:
         "audit": experiment.card.as_json(),
         "versions": versions(),
     }
+
+
+def _hashes(summary: Any) -> dict[str, str | None]:
+    return {tasks: part.get("hash") for tasks, part in summary.items()}
 
 
 def _on(built: Built, device: str) -> Built:

@@ -34,6 +34,11 @@ class Learner:
         """Every learned tensor, for an outer optimizer of one's own."""
         return [tensor for group in self.meta.learned.values() for tensor in group.values()]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the learned tensors are."""
+        return self.parameters()[0].device
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Learner":
         """A copy on `device`, floating tensors in `dtype`; nothing in it requires a gradient."""
         meta = map_tensors(lambda tensor: tensor.detach().to(device, dtype, copy=True), self.meta)

@@ -90,9 +90,9 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     return Built(learner, Splits(source.train, target.val or source.val, target.test, summary, target.overlap))
 
 
-def digest(recipe: Recipe, seed: int) -> str:
-    """16 hexadecimal digits that tell one recipe and seed from another."""
-    text = json.dumps([to_json(recipe), seed], sort_keys=True)
+def digest(values: Any, seed: int) -> str:
+    """16 hexadecimal digits that tell one recipe, as `to_json` wrote it, and seed from another."""
+    text = json.dumps([values, seed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -93,10 +93,9 @@ def updates(
 
     Raises `DivergedError` before a non-finite gradient touches the learner.
     """
-    device = learner.parameters()[0].device
     for update in range(first, training.updates):
         began = time.perf_counter()
-        batch = tasks.sample(seed, "train", update, training.meta_batch).to(device)
+        batch = tasks.sample(seed, "train", update, training.meta_batch).to(learner.device)
         outcome, scored = meta_gradient(learner, batch, workers, update)
         loss = outcome.loss.item()
         if not (math.isfinite(loss) and all(t.isfinite().all() for t in _tensors(outcome.gradient))):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewstep.experiment import Experiment
+from fewstep.nets.norm import has_batch_norm
 from fewstep.run import Row, best_update
 
 Result = dict[str, Any]
@@ -21,7 +22,7 @@ class StepScore(NamedTuple):
 
 
 def plain(value: object) -> str:
-    """A value as a reader writes it: `3200 train, 656 val` of a dict, `40, 40` of a list, `yes` of True."""
+    """A value as a reader writes it: `train: 3200, val: 656` of a dict, `40, 40` of a list, `yes` of True."""
     if isinstance(value, dict):
         return ", ".join(f"{name}: {plain(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
@@ -32,6 +33,7 @@ def plain(value: object) -> str:
 
 
 def read_result(path: Path) -> Result | None:
+    """`result.json`, None where the run has not been tested."""
     if not path.exists():
         return None
     result: Result = json.loads(path.read_text())
@@ -47,6 +49,7 @@ def result_lines(result: Result | None) -> list[tuple[str, str]]:
 
 
 def step_scores(result: Result | None) -> list[StepScore]:
+    """The table of inner steps; bars of accuracy are of 100 %, bars of an error of the largest one."""
     if result is None:
         return []
     percent = result["metric"] == "accuracy"
@@ -76,14 +79,17 @@ def facts(experiment: Experiment, result: Result | None, rows: Sequence[Row], up
     trained = [row for row in rows if row["kind"] == "train"]
     seconds = result["training_seconds"] if result else trained[-1]["elapsed"] if trained else 0.0
     chosen = result["selected_update"] if result else best_update(list(rows), is_classifier)
+    threads = "1 thread" if mapping.threads == 1 else f"{mapping.threads} threads"
+    chunks = "task by task" if mapping.chunk == 1 else f"chunks of {mapping.chunk} tasks"
+    norm = {"norm policy": experiment.recipe.norm} if has_batch_norm(experiment.built.learner.model.net) else {}
     return {
         "outer updates": f"{updates} of {experiment.recipe.training.updates}",
         "chosen by validation": "none yet" if chosen is None else f"update {chosen}",
         "training time": duration(seconds),
         "seed": experiment.seed,
         "device": experiment.device,
-        "mapping": f"threads: {mapping.threads}, tasks in a chunk: {mapping.chunk}",
-        "norm policy": experiment.recipe.norm,
+        "mapping": f"{threads}, {chunks}",
+        **norm,
     }
 
 

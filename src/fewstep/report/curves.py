@@ -53,7 +53,8 @@ def _training(axes: Axes, rows: Sequence[Row], key: str, label: str) -> None:
     updates = np.array([row["update"] for row in drawn])
     values = np.array([row[key] for row in drawn], dtype=np.float64)
     window = 2 * (max(8, len(values) // 25) // 2) + 1
-    axes.plot(updates, values, color=canvas.SKY, alpha=0.45, linewidth=0.6, zorder=1.5)
+    width = 1.0 if len(values) < 300 else 0.5  # many values are a band, few a line
+    axes.plot(updates, values, color=canvas.SKY, alpha=0.55, linewidth=width, zorder=1.5)
     label = f"{label}, mean of {window} updates"
     axes.plot(updates, running_mean(values, window), color=canvas.BLUE, linewidth=1.8, label=label, zorder=2.5)
 

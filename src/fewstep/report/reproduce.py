@@ -17,17 +17,17 @@ def resume_command(folder: Path) -> str:
 
 
 def train_command(experiment: Experiment) -> str | None:
-    """What repeats the run from nothing, overrides included; None for a recipe that the command line cannot name."""
+    """What repeats the run from nothing, overrides included, one a line; None for a recipe that has no name there."""
     options = overrides(experiment.recipe)
     if options is None:
         return None
     mapping = experiment.mapping
-    words = ["fewstep", "train", experiment.recipe.name, "--seed", str(experiment.seed), *options]
+    start = ["fewstep", "train", experiment.recipe.name, "--seed", str(experiment.seed)]
     where = ["--device", experiment.device, "--threads", str(mapping.threads), "--chunk", str(mapping.chunk)]
-    return shlex.join([*words, *where])
+    return " \\\n    ".join(shlex.join(words) for words in (start, *options, where))
 
 
-def overrides(recipe: Recipe) -> list[str] | None:
+def overrides(recipe: Recipe) -> list[list[str]] | None:
     """The options that turn the named recipe into this one; None where no named recipe has the same parts."""
     named = {known.name: known for known in recipes.ALL}.get(recipe.name)
     if named is None:
@@ -36,8 +36,7 @@ def overrides(recipe: Recipe) -> list[str] | None:
     kinds = [{name: value for name, value in values.items() if name.endswith("kind")} for values in (before, after)]
     if kinds[0] != kinds[1] or set(before) != set(after):
         return None
-    changed = {name: value for name, value in after.items() if value != before[name]}
-    return [word for name, value in changed.items() for word in _option(name, value)]
+    return [_option(name, value) for name, value in after.items() if value != before[name]]
 
 
 def fields(values: dict[str, Any], prefix: str = "") -> Fields:

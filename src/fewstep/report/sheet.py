@@ -22,7 +22,7 @@ ACROSS = 5
 MOST_TILES = 25
 SHOWN = 4
 MOST_ROWS = 14
-PITCH, LINE, HEAD, GAP = 1.14, 0.9, 1.0, 0.55
+PITCH, LINE, HEAD, GAP = 1.14, 0.95, 1.0, 0.55
 """In widths of an image: tile to tile, the room for the words below it, the title of a task, between the halves."""
 
 Pixels = npt.NDArray[np.float32]

@@ -62,6 +62,8 @@ class Omniglot:
                 "resampling": protocol.resampling,
                 "inverted": protocol.inverted,
                 "random rotations per class": protocol.random_turns,
+                "queries per class": [protocol.train_queries or "shots", protocol.test_queries or "shots"],
+                "published test": protocol.test,
             },
             overlap=protocol.overlap,
         )

@@ -52,6 +52,8 @@ class Protocol:
     resampling: Literal["nearest", "lanczos"]
     inverted: bool = False
     random_turns: bool = False
+    test: str = ""
+    """How the protocol's own repository tests; a recipe's `evaluation` sets it."""
     overlap: str = ""
     """Why train and val share characters, where that is part of the definition."""
 
@@ -102,17 +104,30 @@ def course(names: Sequence[str]) -> ClassLists:
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
     "lake": Protocol(split=lake, train_queries=1, test_queries=1, resampling="lanczos"),
-    "vinyals": Protocol(split=vinyals, train_queries=15, test_queries=15, resampling="lanczos"),
+    "vinyals": Protocol(split=vinyals, train_queries=15, test_queries=15, resampling="lanczos", test="1000 tasks"),
     "finn": Protocol(
-        split=finn, train_queries=None, test_queries=None, resampling="nearest", inverted=True, random_turns=True
+        split=finn,
+        train_queries=None,
+        test_queries=None,
+        resampling="nearest",
+        inverted=True,
+        random_turns=True,
+        test="600 tasks, 3 steps (5-way) or 5 steps (20-way)",
     ),
-    "mamlpp": Protocol(split=mamlpp, train_queries=1, test_queries=1, resampling="nearest"),
-    "reptile": Protocol(split=reptile, train_queries=1, test_queries=1, resampling="nearest"),
+    "mamlpp": Protocol(split=mamlpp, train_queries=1, test_queries=1, resampling="nearest", test="600 tasks, 5 steps"),
+    "reptile": Protocol(
+        split=reptile,
+        train_queries=1,
+        test_queries=1,
+        resampling="nearest",
+        test="10000 tasks, 50 steps of mini-batches of 5 (20-way: 10)",
+    ),
     "course": Protocol(
         split=course,
         train_queries=1,
         test_queries=1,
         resampling="lanczos",
+        test="3 steps",
         overlap="the course splits turned characters at random, so rotations of one character straddle train and val",
     ),
 }
