@@ -1,5 +1,6 @@
 """The library's front door: train, evaluate, adapt and audit with any net and any tasks."""
 
+import dataclasses
 from pathlib import Path
 
 from torch import nn
@@ -7,13 +8,14 @@ from torch import nn
 from fewstep import adapted, auditing, evaluation
 from fewstep.algorithm import Algorithm
 from fewstep.autotune import choose_mapping
+from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Examples
 from fewstep.evaluation import Evaluation, Result
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
-from fewstep.run import Run, Watch, train_run
+from fewstep.run import Run, Watch, checkpoints, train_run
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.training import Training
 
@@ -46,14 +48,17 @@ def train(
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+        mapping = mapping or _mapping_of(folder)
+    mapping = mapping or choose_mapping(learner, batch)
     return train_run(
         learner,
         tasks,
         training,
         Evaluation(steps=algorithm.inner_steps),
         seed=seed,
-        mapping=mapping or choose_mapping(learner, batch),
+        mapping=mapping,
         identity=repr((algorithm, training, loss, norm, seed)),
+        about={"algorithm": repr(algorithm), "training": repr(training), "mapping": dataclasses.asdict(mapping)},
         folder=folder,
         watch=Watch(minutes=minutes),
     )
@@ -75,6 +80,12 @@ def adapt(run: Run | Learner, support: Examples, *, steps: int | None = None) ->
 def audit(run: Run | Learner, tasks: Splits, *, seed: int = 0) -> auditing.Card:
     """Measure what the learner really does: derivative order, gradients, transduction, leaks."""
     return auditing.audit(_learner(run), tasks, seed=seed)
+
+
+def _mapping_of(folder: Path) -> Mapping | None:
+    """The mapping of a stopped run, which its resumption must share to be bit-identical."""
+    found = checkpoints(folder)
+    return Mapping(**load_checkpoint(found[-1]).about["mapping"]) if found else None
 
 
 def _learner(run: Run | Learner) -> Learner:

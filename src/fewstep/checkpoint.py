@@ -18,13 +18,18 @@ FORMAT = 1
 
 
 class Checkpoint(NamedTuple):
-    """The state after `update` updates; `identity` says of which recipe and seed."""
+    """The state after `update` updates.
+
+    `identity` says of which recipe and seed; `about` is plain values for whoever finds the file alone: the recipe,
+    the mapping, the versions.
+    """
 
     update: int
     seconds: float
     identity: str
     meta: Meta
     optimizer: dict[str, Any]
+    about: dict[str, Any]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -50,6 +55,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "update": checkpoint.update,
         "seconds": checkpoint.seconds,
         "identity": checkpoint.identity,
+        "about": checkpoint.about,
         "optimizer": scalars,
     }
     contents = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -83,7 +89,7 @@ def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
             optimizer["state"].setdefault(int(group), {})[name] = tensor
         else:
             getattr(meta, kind).setdefault(group, {})[name] = tensor
-    return Checkpoint(header["update"], header["seconds"], header["identity"], meta, optimizer)
+    return Checkpoint(header["update"], header["seconds"], header["identity"], meta, optimizer, header.get("about", {}))
 
 
 def replace_file(path: Path, content: bytes) -> None:

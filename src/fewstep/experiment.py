@@ -119,6 +119,7 @@ def train(experiment: Experiment, watch: Watch | None = None) -> Run:
         seed=experiment.seed,
         mapping=experiment.mapping,
         identity=experiment.identity,
+        about=_header(experiment),
         folder=experiment.folder,
         watch=watch,
     )

@@ -59,6 +59,7 @@ def train_run(
     seed: int,
     mapping: Mapping,
     identity: str = "",
+    about: dict[str, Any] | None = None,
     folder: Path | None = None,
     watch: Watch | None = None,
 ) -> Run:
@@ -67,7 +68,7 @@ def train_run(
     Bit-identical whether or not it was stopped and resumed, on the same machine and mapping.
     """
     watch = watch or Watch()
-    journal = Journal(learner, training, identity=identity, folder=folder)
+    journal = Journal(learner, training, identity=identity, about=about or {}, folder=folder)
     deadline = math.inf if watch.minutes is None else time.monotonic() + 60 * watch.minutes
     status: Status = "finished"
     validation = Evaluation(
@@ -94,11 +95,13 @@ def train_run(
 class Journal:
     """The memory of a run, in `folder` if there is one: metrics, checkpoints, the best so far."""
 
-    def __init__(self, learner: Learner, training: Training, *, identity: str, folder: Path | None) -> None:
+    def __init__(
+        self, learner: Learner, training: Training, *, identity: str, about: dict[str, Any], folder: Path | None
+    ) -> None:
         self.optimizer = outer_optimizer(learner.meta, training)
         self.update, self.seconds = 0, 0.0
         self.history: list[Row] = []
-        self._identity, self._folder = identity, folder
+        self._identity, self._about, self._folder = identity, about, folder
         self._best: Meta | None = None
         self._began = time.monotonic()
         if folder is not None and checkpoints(folder):
@@ -125,7 +128,14 @@ class Journal:
             self._best = map_tensors(torch.clone, learner.meta)
         if self._folder is None:
             return
-        checkpoint = Checkpoint(self.update, self._elapsed(), self._identity, learner.meta, self.optimizer.state_dict())
+        checkpoint = Checkpoint(
+            self.update,
+            self._elapsed(),
+            self._identity,
+            learner.meta,
+            self.optimizer.state_dict(),
+            self._about,
+        )
         save_checkpoint(self._folder / f"checkpoint-{self.update:08d}.safetensors", checkpoint)
         if is_best:
             save_checkpoint(self._folder / BEST, checkpoint)

@@ -11,7 +11,8 @@ from fewstep import experiment
 from fewstep.cli.progress import Reporter
 from fewstep.experiment import Experiment
 from fewstep.report import page
-from fewstep.run import Watch, newest_update
+from fewstep.run import Run, Watch, newest_update
+from fewstep.training import DivergedError
 
 
 def run_to_report(created: Experiment, *, minutes: float | None) -> int:
@@ -19,7 +20,8 @@ def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     first = newest_update(created.folder)
     _say_audit(created)
     with Reporter(created.recipe.training.updates, first) as reporter, _interrupts() as interrupted:
-        run = experiment.train(created, Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes))
+        watch = Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes)
+        run = _train(created, watch)
     if run.status == "interrupted":
         page.write(created, run.learner)
         sys.stderr.write(f"stopped after update {run.update}, saved; continue with `fewstep resume {created.folder}`\n")
@@ -31,6 +33,14 @@ def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     lines = [str(result)] + ([result.per_query_line()] if result.transductive else [])
     sys.stdout.write("\n".join(lines) + f"\nreport: {path}\n")
     return 0
+
+
+def _train(created: Experiment, watch: Watch) -> Run:
+    try:
+        return experiment.train(created, watch)
+    except DivergedError as error:
+        kept = newest_update(created.folder)
+        raise DivergedError(f"{error}. The checkpoint of update {kept} is kept in {created.folder}") from error
 
 
 def show_log() -> None:

@@ -30,7 +30,7 @@ def draw(rows: Sequence[Row], metric: str, path: Path) -> Path:
     upper.set_ylabel("loss" if metric == "accuracy" else "mean squared error")
     lower.set_xlabel("outer updates")
     lower.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
-    lower.xaxis.set_major_formatter(FuncFormatter(lambda update, _: f"{update:,.0f}".replace(",", "\u2009")))
+    lower.xaxis.set_major_formatter(FuncFormatter(lambda update, _: spaced(update)))
     for axes in {upper: None, lower: None}:
         canvas.plain(axes)
         _legend(axes)
@@ -48,14 +48,19 @@ def running_mean(values: Values, window: int) -> Values:
     return means
 
 
+def spaced(number: float) -> str:
+    """A whole number with thin spaces between the thousands."""
+    return f"{number:,.0f}".replace(",", "\u2009")
+
+
 def _training(axes: Axes, rows: Sequence[Row], key: str, label: str) -> None:
     drawn = [row for row in rows if row["kind"] == "train"]
     updates = np.array([row["update"] for row in drawn])
     values = np.array([row[key] for row in drawn], dtype=np.float64)
-    window = 2 * (max(8, len(values) // 25) // 2) + 1
+    window = 2 * (min(max(8, len(values) // 40), 400) // 2) + 1
     width = 1.0 if len(values) < 300 else 0.5  # many values are a band, few a line
     axes.plot(updates, values, color=canvas.SKY, alpha=0.55, linewidth=width, zorder=1.5)
-    label = f"{label}, mean of {window} updates"
+    label = f"{label}, mean of {window}"
     axes.plot(updates, running_mean(values, window), color=canvas.BLUE, linewidth=1.8, label=label, zorder=2.5)
 
 
@@ -69,16 +74,16 @@ def _validation(axes: Axes, rows: Sequence[Row], metric: str) -> None:
         scores,
         yerr=np.minimum(errors, scores * 0.999),  # a logarithmic axis has no room below zero
         fmt="o",
-        markersize=4,
+        markersize=4 if len(drawn) <= 24 else 2.5,
         color=canvas.ORANGE,
         elinewidth=1.1,
-        capsize=2.5,
+        capsize=2.5 if len(drawn) <= 24 else 0,
         label="validation, 95 % CI",
         zorder=3,
     )
     chosen = updates.tolist().index(best_update(drawn, metric == "accuracy"))
     axes.axvline(updates[chosen], color=canvas.INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
-    label = f"chosen: update {updates[chosen]}"
+    label = f"chosen: {spaced(updates[chosen])}"
     axes.plot(
         updates[chosen],
         scores[chosen],
@@ -118,6 +123,6 @@ def _legend(axes: Axes) -> None:
         fontsize=8.5,
         labelcolor=canvas.INK,
         borderpad=0.2,
-        columnspacing=1.4,
+        columnspacing=1.2,
         handlelength=1.6,
     )

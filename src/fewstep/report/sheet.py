@@ -41,6 +41,7 @@ class Shown(NamedTuple):
     """What is drawn of one task."""
 
     title: str
+    support_words: str
     support: list[Tile]
     query: list[Tile]
 
@@ -79,9 +80,11 @@ def judge(learner: Learner, task: Task, steps: int, number: int) -> Shown:
     task = task.to("cpu")
     right = probabilities.argmax(-1) == task.query.y
     support, query = shown_support(task.support.y), shown_query(task)
+    every = "support, with its labels"
     cut = f", {len(query)} of them shown" if len(query) < len(right) else ""
     return Shown(
         f"Test task {number}: {int(right.sum())} of {len(right)} queries right{cut}",
+        every if len(support) == len(task.support.y) else f"{every}, {len(support)} of {len(task.support.y)}",
         [Tile(image(task.support.x[i]), str(int(task.support.y[i]) + 1)) for i in support],
         [_query_tile(task, probabilities, i) for i in query],
     )
@@ -119,7 +122,7 @@ def _query_tile(task: Task, probabilities: Tensor, i: int) -> Tile:
 def _task(axes: Axes, shown: Shown, top: float) -> None:
     margin = (PITCH - 1) / 2
     axes.text(margin, top + 0.25, shown.title, weight="bold", color=canvas.INK, va="center", fontsize=9)
-    halves = (("support, with its labels", shown.support), ("queries, as predicted", shown.query))
+    halves = ((shown.support_words, shown.support), ("queries, as predicted", shown.query))
     for half, (words, tiles) in enumerate(halves):
         left = margin + half * (ACROSS * PITCH + GAP)
         axes.text(left, top + 0.68, words, color=canvas.FAINT, va="center", fontsize=8.5)
