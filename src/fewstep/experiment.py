@@ -19,7 +19,7 @@ from fewstep.evaluation import Result, evaluate
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
 from fewstep.recipe import Built, Recipe
-from fewstep.run import BEST, Run, Watch, checkpoints, put_meta, train_run
+from fewstep.run import BEST, METRICS, Run, Watch, checkpoints, put_meta, train_run
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +63,7 @@ def create(
         )
     built = _on(recipes.build(recipe, data_root, seed), device)
     card = audit(built.learner, built.splits, seed=seed)
-    for check in card.checks:
-        logger.info("audit: %s: %s, %s", check.name, check.verdict, check.finding)
+    logger.info("audit:\n%s", card)
     batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(device)
     mapping = mapping or choose_mapping(built.learner, batch, threads)
     logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
@@ -79,6 +78,8 @@ def create(
         device=device,
         identity=recipes.digest(recipes.to_json(recipe), seed),
     )
+    row = {"kind": "audit", "update": 0, **card.as_json()}
+    replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
     replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
     return experiment
 

@@ -23,7 +23,7 @@ BEST = "best.safetensors"
 KEPT_CHECKPOINTS = 3
 
 Row = dict[str, Any]
-"""A line of `metrics.jsonl`: `kind` is "train" or "validation"; `update` counts from 1; seconds of wall time."""
+"""A line of `metrics.jsonl`: `kind` is "audit", "train" or "validation"; `update` counts from 1; wall seconds."""
 
 Status = Literal["finished", "out of time", "interrupted"]
 
@@ -107,7 +107,7 @@ class Journal:
         if folder is not None and checkpoints(folder):
             self._restore(learner, folder, checkpoints(folder)[-1])
         elif folder is not None:
-            cut_metrics(folder / METRICS, 0)
+            self.history = cut_metrics(folder / METRICS, 0)
 
     def log_progress(self, progress: Progress, learner: Learner) -> Row:
         """Note one update."""

@@ -18,7 +18,6 @@ from fewstep.training import DivergedError
 def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     """Train, test, write the report, print the accuracy line and the path. 130 after Ctrl-C."""
     first = newest_update(created.folder)
-    _say_audit(created)
     with Reporter(created.recipe.training.updates, first) as reporter, _interrupts() as interrupted:
         watch = Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes)
         run = _train(created, watch)
@@ -40,7 +39,8 @@ def _train(created: Experiment, watch: Watch) -> Run:
         return experiment.train(created, watch)
     except DivergedError as error:
         kept = newest_update(created.folder)
-        raise DivergedError(f"{error}. The checkpoint of update {kept} is kept in {created.folder}") from error
+        what = f"the checkpoint of update {kept} is kept" if kept else "there was no checkpoint yet"
+        raise DivergedError(f"{error} ({created.folder}: {what})") from error
 
 
 def show_log() -> None:
@@ -68,7 +68,3 @@ def _interrupts() -> Iterator[list[int]]:
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _say_audit(created: Experiment) -> None:
-    sys.stderr.write(f"audit:\n{created.card}\n")
