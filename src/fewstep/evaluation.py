@@ -108,7 +108,7 @@ def evaluate(
     The list depends on the tasks, `evaluation.seed` and `stream` alone.
     """
     evaluation = evaluation or Evaluation()
-    learner = _at_test(learner, evaluation)
+    learner = at_test(learner, evaluation)
     scored: list[TaskScores] = []
     queries = 0
 
@@ -156,7 +156,8 @@ def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
     return torch.nn.functional.mse_loss(outputs.double(), y.double())
 
 
-def _at_test(learner: Learner, evaluation: Evaluation) -> Learner:
+def at_test(learner: Learner, evaluation: Evaluation) -> Learner:
+    """The learner as it is tested: at the evaluation's own inner rate if it has one, nothing requiring a gradient."""
     algorithm: Any = learner.algorithm
     if evaluation.inner_lr is not None:
         algorithm = dataclasses.replace(algorithm, inner_lr=evaluation.inner_lr)

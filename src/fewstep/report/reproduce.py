@@ -10,6 +10,9 @@ from fewstep.recipe import Recipe, to_json
 
 Fields = dict[str, Any]
 
+KINDS = ("net", "algorithm.optimizer")
+"""The parts of a recipe that the command line can exchange for another kind."""
+
 
 def resume_command(folder: Path) -> str:
     """What continues the run in `folder`."""
@@ -28,15 +31,18 @@ def train_command(experiment: Experiment) -> str | None:
 
 
 def overrides(recipe: Recipe) -> list[list[str]] | None:
-    """The options that turn the named recipe into this one; None where no named recipe has the same parts."""
+    """The options that turn the named recipe into this one; None where options cannot."""
     named = {known.name: known for known in recipes.ALL}.get(recipe.name)
     if named is None:
         return None
     before, after = fields(to_json(named)), fields(to_json(recipe))
-    kinds = [{name: value for name, value in values.items() if name.endswith("kind")} for values in (before, after)]
-    if kinds[0] != kinds[1] or set(before) != set(after):
+    other = [name for name in KINDS if before.get(f"{name}.kind") != after.get(f"{name}.kind")]
+    options = [option for name in other for option in _other_kind(name, after)]
+    rest = {name: value for name, value in after.items() if not name.startswith(tuple(f"{part}." for part in other))}
+    changed = {name: value for name, value in rest.items() if before.get(name, value) != value and name != "about"}
+    if any(name.endswith("kind") for name in changed) or not set(rest) <= set(before):
         return None
-    return [_option(name, value) for name, value in after.items() if value != before[name]]
+    return [*options, *(_option(name, value) for name, value in changed.items())]
 
 
 def fields(values: dict[str, Any], prefix: str = "") -> Fields:
@@ -49,6 +55,15 @@ def fields(values: dict[str, Any], prefix: str = "") -> Fields:
         else:
             found[dotted] = value
     return found
+
+
+def _other_kind(part: str, values: Fields) -> list[list[str]]:
+    """`--net mlp` with all its fields, or `--net my_module:Net`."""
+    own = {name: value for name, value in values.items() if name.startswith(f"{part}.")}
+    kind = own.pop(f"{part}.kind")
+    if kind == "Imported":
+        return [[f"--{part}", own[f"{part}.path"]]]
+    return [[f"--{part}", kind.lower()], *(_option(name, value) for name, value in own.items())]
 
 
 def _option(name: str, value: Any) -> list[str]:

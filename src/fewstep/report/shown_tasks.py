@@ -3,7 +3,7 @@
 import dataclasses
 
 from fewstep.core import Task
-from fewstep.evaluation import BLOCK, Evaluation, _at_test
+from fewstep.evaluation import BLOCK, Evaluation, at_test
 from fewstep.learner import Learner
 from fewstep.tasks.splits import Tasks
 
@@ -11,10 +11,9 @@ from fewstep.tasks.splits import Tasks
 def first_test_tasks(tasks: Tasks, evaluation: Evaluation, count: int, learner: Learner) -> list[Task]:
     """At most `count` tasks, on the learner's device; a block is drawn at once, as in `evaluate`."""
     block = tasks.sample(evaluation.seed, "test", 0, min(BLOCK, evaluation.tasks))
-    device = learner.parameters()[0].device
-    return [block.select(i).to(device) for i in range(min(count, evaluation.tasks))]
+    return [block.select(i).to(learner.device) for i in range(min(count, evaluation.tasks))]
 
 
 def as_tested(learner: Learner, evaluation: Evaluation) -> Learner:
     """A copy of the learner in the state in which `evaluate` tests it."""
-    return dataclasses.replace(_at_test(learner, evaluation), model=learner.model.for_evaluation())
+    return dataclasses.replace(at_test(learner, evaluation), model=learner.model.for_evaluation())

@@ -5,6 +5,7 @@ Letters: T tasks, N images of a source, C classes of a split, K = shots + querie
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -57,13 +58,11 @@ class ImageTasks:
         small = [c for c in self.classes if c.size < self.shots + self.queries]
         if small:
             others = f" (and {len(small) - 1} more classes)" if len(small) > 1 else ""
+            needs = f"{self.shots + self.queries} ({_count(self.shots, 'shot')} + {_count(self.queries, 'query')})"
             raise ValueError(
-                f"class '{small[0].name}' of split '{self.split}' has {small[0].size} images, needs "
-                f"{self.shots + self.queries} ({self.shots} shots + {self.queries} queries){others}; "
+                f"class '{small[0].name}' of split '{self.split}' has {small[0].size} images, needs {needs}{others}; "
                 f"lower tasks.shots or tasks.queries, or leave the class out"
             )
-        table = np.array([[c.start, c.size, c.quarter_turns] for c in self.classes], dtype=np.int64)
-        object.__setattr__(self, "_table", table)
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -83,9 +82,8 @@ class ImageTasks:
     def sample(self, seed: int, stream: str, step: int, count: int) -> Task:
         """`count` tasks: support x `[count, ways · shots, *inputs]` and y `[count, ways · shots]`, queries alike."""
         rng = seeding.numpy_generator(seed, stream, step)
-        table: Integers = self._table  # type: ignore[attr-defined]  # set in __post_init__ of a frozen dataclass
         chosen = draw_distinct(rng, np.full((count,), len(self.classes)), self.ways)
-        start, size, turns = np.moveaxis(table[chosen], -1, 0)
+        start, size, turns = np.moveaxis(self._table[chosen], -1, 0)
         if self.random_turns:
             turns = rng.integers(4, size=turns.shape)
         examples = draw_distinct(rng, size, self.shots + self.queries)
@@ -98,10 +96,20 @@ class ImageTasks:
             pixels = 1 - pixels
         return Task(self._examples(pixels[:, :, : self.shots]), self._examples(pixels[:, :, self.shots :]))
 
+    @cached_property
+    def _table(self) -> Integers:
+        """Start, size and quarter turns of every class: `[C, 3]`."""
+        return np.array([[c.start, c.size, c.quarter_turns] for c in self.classes], dtype=np.int64)
+
     def _examples(self, pixels: Tensor) -> Examples:
         tasks, ways, each = pixels.shape[:3]
         labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
         return Examples(pixels.reshape(tasks, ways * each, *pixels.shape[3:]), labels)
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def draw_distinct(rng: np.random.Generator, sizes: Integers, draws: int) -> Integers:
