@@ -21,12 +21,11 @@ def draw(rows: Sequence[Row], metric: str, path: Path) -> Path:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _training(upper, rows, "loss", "training loss")
         _training(lower, rows, "accuracy", "training")
-        _as_percent(lower)
     else:
         upper = lower = figure.subplots()
         _training(lower, rows, "mse", "training")
-        _as_errors(lower)
     _validation(lower, rows, metric)
+    (_as_percent if metric == "accuracy" else _as_errors)(lower)  # last: limits stay where they are set
     upper.set_ylabel("loss" if metric == "accuracy" else "mean squared error")
     lower.set_xlabel("outer updates")
     lower.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
