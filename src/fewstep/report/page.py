@@ -79,7 +79,7 @@ def _template() -> Template:
 
 def _pictures(experiment: Experiment, learner: Learner, rows: Sequence[Row]) -> list[Picture]:
     """The figures that this run allows: no curves before the first update, pictures of tasks we know how to draw."""
-    found = [_curves(experiment, learner, rows)] if rows else []
+    found = [_curves(experiment, learner, rows)] if any(row["kind"] == "train" for row in rows) else []
     if isinstance(experiment.built.splits.test, Sinusoid):
         return [*found, _adaptation(experiment, learner, experiment.built.splits.test)]
     inputs = experiment.built.splits.test.inputs
