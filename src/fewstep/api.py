@@ -8,6 +8,7 @@ from torch import nn
 from fewstep import adapted, auditing, evaluation
 from fewstep.algorithm import Algorithm
 from fewstep.autotune import choose_mapping
+from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Examples
 from fewstep.evaluation import Evaluation, Result
@@ -77,7 +78,7 @@ def adapt(run: Run | Learner, support: Examples, *, steps: int | None = None) ->
     return adapted.adapt(_learner(run), support, steps=steps)
 
 
-def audit(run: Run | Learner, tasks: Splits, *, seed: int = 0) -> auditing.Card:
+def audit(run: Run | Learner, tasks: Splits, *, seed: int = 0) -> Card:
     """Measure what the learner really does: derivative order, gradients, transduction, leaks."""
     return auditing.audit(_learner(run), tasks, seed=seed)
 

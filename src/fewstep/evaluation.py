@@ -145,7 +145,10 @@ def task_scores(learner: Learner, model: Model, task: Task, steps: int) -> TaskS
     def with_support_alone(query: Tensor) -> Tensor:
         return learner.algorithm.predict(model, path[-1], torch.cat([task.support.x, query[None]]))[-1]
 
-    alone = torch.func.vmap(with_support_alone)(task.query.x)
+    if model.is_recurrent:
+        alone = torch.stack([with_support_alone(query) for query in task.query.x])
+    else:
+        alone = torch.func.vmap(with_support_alone)(task.query.x)
     return TaskScores(torch.stack(at_step), score(model, alone, task.query.y))
 
 
@@ -159,6 +162,10 @@ def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
 def at_test(learner: Learner, evaluation: Evaluation) -> Learner:
     """The learner as it is tested: at the evaluation's own inner rate if it has one, nothing requiring a gradient."""
     algorithm: Any = learner.algorithm
+    if evaluation.inner_lr is not None and "inner_lr" in learner.meta.learned:
+        raise ValueError(
+            "evaluation.inner_lr replaces a fixed inner rate, but this learner has learned its own; leave it out"
+        )
     if evaluation.inner_lr is not None:
         algorithm = dataclasses.replace(algorithm, inner_lr=evaluation.inner_lr)
     meta = map_tensors(lambda tensor: tensor.detach(), learner.meta)

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from fewstep import recipe as recipes
-from fewstep.auditing import Card, audit
+from fewstep.auditing import audit
 from fewstep.autotune import choose_mapping
+from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint, replace_file
 from fewstep.evaluation import Result, evaluate
 from fewstep.learner import Learner

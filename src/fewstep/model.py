@@ -73,7 +73,16 @@ class Model:
     @property
     def has_dropout(self) -> bool:
         """Whether forwards in training draw random numbers."""
-        return any(isinstance(layer, _DropoutNd) and layer.training for layer in self.net.modules())
+        return any(
+            isinstance(layer, _DropoutNd) or (isinstance(layer, nn.RNNBase | nn.MultiheadAttention) and layer.dropout)
+            for layer in self.net.modules()
+            if layer.training
+        )
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether a layer is recurrent: vmap fails on those."""
+        return any(isinstance(layer, nn.RNNBase) for layer in self.net.modules())
 
     def for_evaluation(self) -> "Model":
         """A copy in evaluation mode: no dropout."""

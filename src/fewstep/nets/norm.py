@@ -105,6 +105,7 @@ def _replace_batch_norms(
 ) -> nn.Module:
     if isinstance(net, _BatchNorm):
         return done.setdefault(id(net), replacement(net))
-    for name, child in net.named_children():
-        setattr(net, name, _replace_batch_norms(child, replacement, done))
+    for name, child in net._modules.items():  # named_children() leaves out a layer's second name
+        if child is not None:
+            setattr(net, name, _replace_batch_norms(child, replacement, done))
     return net

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from builders import smooth_net, smooth_task
+from fewstep.algorithms.maml import MAML
+from fewstep.learner import learner_of
+from fewstep.nets.conv4 import Conv4
+from fewstep.nets.imported import Imported
+from fewstep.nets.mlp import MLP
+from fewstep.tasks.sinusoid import Sinusoid
+
+OWN_NET = """
+from torch import nn
+
+def linear(outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(25, outputs))
+
+def text(outputs):
+    return "not a net"
+"""
+
+
+def count(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def sides_after_blocks(net: nn.Sequential, x: torch.Tensor) -> list[int]:
+    """The height after each of the four blocks."""
+    sides = []
+    for i in range(1, 5):
+        x = net.get_submodule(f"block{i}")(x)
+        assert x.shape[1] == net.block1.conv.out_channels
+        assert x.shape[2] == x.shape[3]
+        sides.append(x.shape[2])
+    return sides
+
+
+def test_max_pool_conv4_halves_28_pixels_to_one_and_has_112261_parameters():
+    """Convolutions 64·9 + 64 = 640 and 3 · (64·64·9 + 64) = 110784, norms 4 · 128 = 512, head 64·5 + 5 = 325."""
+    net = Conv4().build((1, 28, 28), 5)
+    assert count(net) == 640 + 110784 + 512 + 325
+    assert sides_after_blocks(net, torch.zeros(2, 1, 28, 28)) == [14, 7, 3, 1]
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 5)
+
+
+def test_strided_conv4_rounds_up_and_averages_over_positions():
+    """A stride of 2 with padding 1 makes ⌈side / 2⌉: 28, 14, 7, 4, 2; the head sees the mean: 64 features."""
+    net = Conv4(downsample="stride").build((1, 28, 28), 5)
+    assert count(net) == 640 + 110784 + 512 + 325
+    assert sides_after_blocks(net, torch.zeros(2, 1, 28, 28)) == [14, 7, 4, 2]
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 5)
+    assert not any(isinstance(layer, nn.MaxPool2d) for layer in net.modules())
+
+
+def test_conv4_on_84_pixels_of_colour_has_the_800_features_of_mini_imagenet():
+    """84, 42, 21, 10, 5: 32 · 5 · 5 = 800. Parameters: 3·32·9 + 32, 3 · (32·32·9 + 32), 4 · 64, 800·5 + 5."""
+    net = Conv4(filters=32).build((3, 84, 84), 5)
+    assert net.head.in_features == 800
+    assert count(net) == 896 + 27744 + 256 + 4005
+
+
+@pytest.mark.parametrize(("activation", "layer"), [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU)])
+def test_conv4_has_the_activation_it_is_asked_for_in_every_block(activation: str, layer: type[nn.Module]):
+    net = Conv4(filters=2, activation=activation).build((1, 16, 16), 5)
+    assert sum(isinstance(module, layer) for module in net.modules()) == 4
+
+
+def test_conv4_refuses_what_it_cannot_halve_four_times():
+    with pytest.raises(ValueError, match="16×16"):
+        Conv4().build((1, 15, 28), 5)
+    with pytest.raises(ValueError, match="channels, height, width"):
+        Conv4().build((28,), 5)
+
+
+def test_the_sinusoid_mlp_has_1761_parameters():
+    """1·40 + 40, 40·40 + 40, 40·1 + 1."""
+    net = MLP().build((1,), 1)
+    assert count(net) == 80 + 1640 + 41
+    assert net(torch.zeros(7, 1)).shape == (7, 1)
+
+
+def test_an_mlp_flattens_images_and_may_have_no_hidden_layer():
+    """28·28 inputs, one linear map to 5 outputs."""
+    net = MLP(hidden=()).build((1, 28, 28), 5)
+    assert count(net) == 784 * 5 + 5
+    assert net(torch.zeros(3, 1, 28, 28)).shape == (3, 5)
+
+
+def test_a_users_own_net_is_built_from_its_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "own_net_on_path.py").write_text(OWN_NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    net = Imported(path="own_net_on_path:linear").build((1, 5, 5), 4)
+    assert net(torch.zeros(2, 1, 5, 5)).shape == (2, 4)
+
+
+def test_a_users_own_net_is_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "own_net_here.py").write_text(OWN_NET)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")  # so that sys.path is put back afterwards
+    monkeypatch.chdir(tmp_path)
+    assert count(Imported(path="own_net_here:linear").build((1, 5, 5), 4)) == 25 * 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("own_net_wrong", "not of the form"),
+        (":linear", "not of the form"),
+        ("own_net_wrong:", "not of the form"),
+        ("no_such_module_at_all:Net", "cannot be imported: No module named 'no_such_module_at_all'"),
+        ("own_net_wrong:missing", "cannot be imported: .*missing"),
+        ("own_net_wrong:text", "made a str, expected an nn.Module"),
+    ],
+)
+def test_a_wrong_import_path_says_what_is_wrong(
+    path: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "own_net_wrong.py").write_text(OWN_NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=problem):
+        Imported(path=path).build((1, 5, 5), 4)
+
+
+def test_a_net_of_the_wrong_width_is_refused_with_the_width_that_is_wanted():
+    learner = learner_of(smooth_net(ways=4), MAML(inner_lr=0.1))
+    with pytest.raises(ValueError, match=r"\[6, 4\].* 3 ways.*\[6, 3\]"):
+        learner.check_outputs(smooth_task(ways=3, shots=2), 3)
+
+
+def test_a_net_whose_output_is_not_a_table_is_refused():
+    net = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1), nn.Flatten(0))
+    learner = learner_of(net, MAML(inner_lr=0.1), loss="mean_squared_error")
+    with pytest.raises(ValueError, match=r"\[10\].*target dimensions"):
+        learner.check_outputs(Sinusoid().sample(0, "train", 0, 1).select(0), 1)
+
+
+def test_a_net_of_the_right_width_passes():
+    learner_of(smooth_net(ways=3), MAML(inner_lr=0.1)).check_outputs(smooth_task(ways=3), 3)
+
+
+def test_a_net_with_nothing_to_learn_is_refused():
+    with pytest.raises(ValueError, match="nothing to learn"):
+        learner_of(nn.Flatten(), MAML(inner_lr=0.1))

@@ -1,0 +1,178 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from builders import (
+    NORMS,
+    InDouble,
+    assert_unchanged,
+    image_splits,
+    plain_adapt,
+    plain_outputs,
+    seed,
+    smooth_net,
+    smooth_task,
+    snapshot,
+)
+from fewstep.adapted import adapt
+from fewstep.algorithms.maml import MAML
+from fewstep.evaluation import Evaluation, evaluate
+from fewstep.learner import learner_of
+from fewstep.mapping import Mapping, Workers
+from fewstep.nets import norm as norms
+from fewstep.training import Training, outer_optimizer, updates
+
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+LAYERS = {
+    "1d": (nn.BatchNorm1d(3), (6, 3)),
+    "1d-sequence": (nn.BatchNorm1d(3), (4, 3, 5)),
+    "2d": (nn.BatchNorm2d(3), (4, 3, 2, 2)),
+    "3d": (nn.BatchNorm3d(3), (4, 3, 2, 2, 2)),
+    "not affine": (nn.BatchNorm2d(3, affine=False), (4, 3, 2, 2)),
+    "not tracking": (nn.BatchNorm2d(3, track_running_stats=False), (4, 3, 2, 2)),
+    "large eps": (nn.BatchNorm2d(3, eps=0.5), (4, 3, 2, 2)),
+}
+every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS.values(), ids=LAYERS)
+
+
+def drawn(layer: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
+    """The layer in float64 with random weights, and a batch for it."""
+    generator, layer = seed(0), copy.deepcopy(layer).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return layer, 3 + 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def test_under_support_queries_one_by_one_equal_queries_together():
+    task = smooth_task(queries=4)
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm="support")
+    phi = learner.adapt(task.support)
+    alone = torch.cat([learner.predict(phi, x[None]) for x in task.query.x])
+    torch.testing.assert_close(alone, learner.predict(phi, task.query.x), **EXACT)
+
+
+def test_under_transductive_queries_one_by_one_differ_from_queries_together():
+    task = smooth_task(queries=4)
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm="transductive")
+    phi = learner.adapt(task.support)
+    alone = torch.cat([learner.predict(phi, x[None]) for x in task.query.x])
+    assert (alone - learner.predict(phi, task.query.x)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_policy_predicts_what_torch_predicts_with_the_statistics_that_it_names(norm: str):
+    net, task = smooth_net(), smooth_task()
+    learner = learner_of(net, MAML(inner_lr=0.2, inner_steps=2), norm=norm)
+    found = learner.predict(learner.adapt(task.support), task.query.x)
+    adapted = plain_adapt(net, task.support, steps=2, lr=0.2)
+    torch.testing.assert_close(found, plain_outputs(adapted, task.support, task.query.x, norm), rtol=1e-10, atol=1e-10)
+
+
+def test_statistics_of_the_support_set_live_under_the_users_names_with_biased_variance():
+    net, task = smooth_net(), smooth_task()
+    phi = learner_of(net, MAML(inner_lr=0.2, inner_steps=2), norm="support").adapt(task.support)
+    assert set(phi) == {*dict(net.named_parameters()), "1.running_mean", "1.running_var"}
+    features = plain_adapt(net, task.support, steps=2, lr=0.2)[0](task.support.x)  # [N, C, H, W]
+    mean = features.sum((0, 2, 3)) / features[:, 0].numel()
+    square = (features - mean.view(1, -1, 1, 1)) ** 2
+    torch.testing.assert_close(phi["1.running_mean"], mean, **EXACT)
+    torch.testing.assert_close(phi["1.running_var"], square.sum((0, 2, 3)) / features[:, 0].numel(), **EXACT)
+
+
+def test_transductive_keeps_no_statistics():
+    net = smooth_net()
+    assert set(learner_of(net, MAML(inner_lr=0.2)).adapt(smooth_task().support)) == set(dict(net.named_parameters()))
+
+
+@every_layer
+def test_observing_a_batch_norm_gives_what_its_training_mode_gives(layer: nn.Module, shape: tuple[int, ...]):
+    layer, x = drawn(layer, shape)
+    torch.testing.assert_close(norms.observing(layer)(x), layer.train()(x), **EXACT)
+
+
+@every_layer
+def test_given_statistics_give_what_the_evaluation_mode_of_torch_gives(layer: nn.Module, shape: tuple[int, ...]):
+    layer, x = drawn(layer, shape)
+    mean, var = torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([0.5, 1.0, 4.0]).double()
+    expected = nn.functional.batch_norm(x, mean, var, layer.weight, layer.bias, eps=layer.eps)
+    given = norms.on_given_statistics(layer)
+    found = functional_call(given, {"running_mean": mean, "running_var": var}, (x,))
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+@every_layer
+def test_batch_statistics_give_what_the_training_mode_gives_in_either_mode(layer: nn.Module, shape: tuple[int, ...]):
+    layer, x = drawn(layer, shape)
+    replaced = norms.on_batch_statistics(layer)
+    expected = layer.train()(x)
+    torch.testing.assert_close(replaced.train()(x), expected, **EXACT)
+    torch.testing.assert_close(replaced.eval()(x), expected, **EXACT)
+
+
+def test_the_gradient_flows_through_given_statistics():
+    layer, x = drawn(nn.BatchNorm2d(3), (4, 3, 2, 2))
+    given = norms.on_given_statistics(layer)
+
+    def normalised(mean: Tensor, var: Tensor) -> Tensor:
+        return functional_call(given, {"running_mean": mean, "running_var": var}, (x,))
+
+    statistics = (torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([0.5, 1.0, 4.0]).double())
+    assert torch.autograd.gradcheck(normalised, tuple(value.requires_grad_() for value in statistics))
+
+
+def test_the_gradient_flows_from_the_statistics_to_the_parameters_before_them():
+    """The convolution's weight acts on a query through the query's features and through the support's statistics."""
+    task = smooth_task()
+    model = learner_of(smooth_net(), MAML(inner_lr=0.2), norm="support").model
+    parameters = model.parameters()
+
+    def statistics(weight: Tensor) -> tuple[Tensor, Tensor]:
+        settled = model.settle({**parameters, "0.weight": weight}, task.support.x)
+        return settled["1.running_mean"], settled["1.running_var"]
+
+    assert torch.autograd.gradcheck(statistics, (parameters["0.weight"].requires_grad_(),))
+
+
+def test_statistics_are_taken_out_of_the_net_so_that_no_task_leaks_into_the_next():
+    net = norms.observing(smooth_net())
+    net(smooth_task().support.x)
+    assert set(norms.take_observed(net)) == {"1.running_mean", "1.running_var"}
+    assert net[1].seen == ()
+
+
+def test_under_support_queries_are_their_own_also_where_a_net_uses_one_batch_norm_twice():
+    shared, task = nn.BatchNorm1d(3), smooth_task(queries=4)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 3), shared, nn.Tanh(), nn.Linear(3, 3), shared).double()
+    learner = learner_of(net, MAML(inner_lr=0.2), norm="support")
+    phi = learner.adapt(task.support)
+    alone = torch.cat([learner.predict(phi, x[None]) for x in task.query.x])
+    torch.testing.assert_close(alone, learner.predict(phi, task.query.x), **EXACT)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_users_net_is_as_it_was_after_training_evaluation_and_adaptation(norm: str):
+    net, splits = smooth_net().float(), image_splits()
+    net.eval()
+    before = snapshot(net)
+    learner = learner_of(net, MAML(inner_lr=0.2), norm=norm)
+    training = Training(updates=2, meta_batch=2)
+    with Workers(learner.model, Mapping()) as workers:
+        for _ in updates(learner, splits.train, training, outer_optimizer(learner.meta, training), workers):
+            pass
+    evaluate(learner, splits.test, Evaluation(tasks=2))
+    adapt(learner, splits.test.sample(0, "test", 0, 1).select(0).support)
+    assert_unchanged(net, before)
+
+
+def test_the_exported_net_is_the_users_class_and_predicts_like_the_learner_under_support():
+    task = InDouble(image_splits().test).sample(0, "test", 0, 1).select(0)
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm="support")
+    net = adapt(learner, task.support)
+    assert [type(layer) for layer in net] == [type(layer) for layer in smooth_net()]
+    assert not net.training
+    expected = learner.predict(learner.adapt(task.support), task.query.x)
+    torch.testing.assert_close(net(task.query.x), expected, **EXACT)
+    torch.testing.assert_close(net(task.query.x[:1]), expected[:1], **EXACT)

@@ -1,0 +1,141 @@
+"""What may import what: read from the source with ast, nothing is run."""
+
+import ast
+import subprocess
+import sys
+from fnmatch import fnmatch
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import fewstep
+
+ROOT = Path(fewstep.__file__).parent
+MOST_LINES = 250
+
+LAYERS = (
+    "core seeding card",
+    "nets.* inner.optimizer",
+    "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",
+    "model checkpoint inner.sgd inner.adagrad tasks.omniglot_layout tasks.stroke_characters",
+    "algorithm mapping tasks.omniglot_archives tasks.stroke_drawing",
+    "inner.loop tasks.*",
+    "algorithms.* learner",
+    "evaluation auditing adapted",
+    "training",
+    "autotune run recipe",
+    "recipes.* api",
+    "recipes experiment",
+    "report.canvas report.shown_tasks report.reproduce report.contents",
+    "report.*",
+    "report.page",
+    "cli.kinds cli.options cli.progress",
+    "cli.session",
+    "cli.*",
+    "cli",
+    "__main__",
+)
+"""Lowest first. A module is in the first layer that names it without a star, else the first whose star fits it.
+
+Imports point to lower layers, so the modules of one layer never import each other.
+"""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module by its name below `fewstep`; packages that hold no more than a sentence are left out."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name and len(ast.parse(path.read_text()).body) > 1:
+            found[name] = path
+    return found
+
+
+@cache
+def imports_of(path: Path) -> set[str]:
+    """The modules below `fewstep` that the file imports, at any depth of its code."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "fewstep"}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            if node.module and node.module.split(".")[0] == "fewstep":
+                found |= {_module_of(node.module, alias.name) for alias in node.names}
+    return {name.removeprefix("fewstep").removeprefix(".") for name in found}
+
+
+def _module_of(module: str, name: str) -> str:
+    """`from fewstep import seeding` imports `fewstep.seeding`; `from fewstep.core import Task` imports its module."""
+    inside = ROOT.joinpath(*module.split(".")[1:], name)
+    return f"{module}.{name}" if inside.is_dir() or inside.with_suffix(".py").exists() else module
+
+
+def layer_of(module: str) -> int:
+    layers = [layer.split() for layer in LAYERS]
+    exact = [i for i, names in enumerate(layers) if module in names]
+    starred = [i for i, names in enumerate(layers) if any("*" in name and fnmatch(module, name) for name in names)]
+    assert exact + starred, f"fewstep.{module} is in no layer: add it to LAYERS in {Path(__file__).name}"
+    return (exact + starred)[0]
+
+
+def everything_imported(code: str) -> set[str]:
+    """The modules that a fresh interpreter holds after `code`."""
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_down_never_sideways(module: str):
+    wrong = {other for other in imports_of(modules()[module]) if layer_of(other) >= layer_of(module)}
+    assert not wrong, f"fewstep.{module} imports {', '.join(sorted(wrong))} of its own layer or of a higher one"
+
+
+def test_there_is_no_import_cycle():
+    tree = {module: imports_of(path) for module, path in modules().items()}
+    assert len(list(TopologicalSorter(tree).static_order())) >= len(tree)
+
+
+def test_every_name_in_the_table_of_layers_stands_for_a_module():
+    names = [name for layer in LAYERS for name in layer.split()]
+    dead = [name for name in names if not any(fnmatch(module, name) for module in modules())]
+    assert not dead, f"LAYERS names {dead}, which do not exist"
+    assert len(set(names)) == len(names)
+
+
+def test_no_file_is_longer_than_250_lines():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_the_test_of_layers_sees_imports_of_modules_and_of_names():
+    """A guard on the reader of imports itself, by files of known imports."""
+    assert {"core", "seeding", "inner.loop", "model", "nets.norm"} <= imports_of(ROOT / "learner.py")
+    assert "tasks.omniglot_archives" in imports_of(ROOT / "tasks" / "omniglot.py")
+
+
+@pytest.mark.parametrize("package", ["fewstep", "fewstep.cli"])
+def test_importing_the_package_or_the_command_line_imports_nothing_heavy(package: str):
+    heavy = {"torch", "numpy", "PIL", "matplotlib", "tyro", "rich", "jinja2"}
+    assert everything_imported(f"import {package}") & heavy == set()
+
+
+def test_every_public_name_resolves_and_the_type_checker_sees_the_same_names():
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
+    seen = {alias.asname for node in imports for alias in node.names}
+    assert seen == set(fewstep.__all__)
+    assert all(getattr(fewstep, name) is not None for name in fewstep.__all__)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        fewstep.Nonsense  # noqa: B018  # the access is the act
+
+
+def test_a_module_of_the_package_is_not_hidden_by_a_public_name():
+    assert not set(modules()) & set(fewstep.__all__)

@@ -1,0 +1,86 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from builders import NORMS, image_splits, smooth_net, smooth_task
+from fewstep.algorithms.maml import MAML
+from fewstep.core import Task
+from fewstep.learner import Learner, learner_of
+
+
+class UsersNet(nn.Module):
+    """What a user might have: batch norm with running statistics, a name of their own for everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(1, 8, 3)
+        self.bn = nn.BatchNorm2d(8)
+        self.classify = nn.Linear(8 * 9, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.classify(F.relu(self.bn(self.features(image))).flatten(1))
+
+
+def query_loss(learner: Learner, task: Task) -> Tensor:
+    return F.cross_entropy(learner.predict(learner.adapt(task.support), task.query.x), task.query.y)
+
+
+@pytest.mark.parametrize("learn_inner_lr", [False, True])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("order", [1, 2])
+def test_backward_through_adapt_gives_the_meta_gradient(order: int, norm: str, learn_inner_lr: bool):
+    algorithm = MAML(inner_lr=0.2, inner_steps=2, order=order, learn_inner_lr=learn_inner_lr)
+    learner, task = learner_of(smooth_net(), algorithm, norm=norm), smooth_task()
+    expected = algorithm.meta_gradient(learner.model, learner.meta, task, 0)
+    loss = query_loss(learner, task)
+    loss.backward()
+    found = {group: {name: p.grad for name, p in params.items()} for group, params in learner.meta.learned.items()}
+    torch.testing.assert_close(loss.detach(), expected.loss.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(found, expected.gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_the_outer_loss_may_be_any_function_of_the_predictions():
+    """Twice the loss plus the loss of a second task has twice the gradient plus the other's."""
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2))
+    a, b = (
+        learner.algorithm.meta_gradient(learner.model, learner.meta, smooth_task(i), 0).gradient["theta"]
+        for i in (0, 1)
+    )
+    (2 * query_loss(learner, smooth_task(0)) + query_loss(learner, smooth_task(1))).backward()
+    found = {name: parameter.grad for name, parameter in learner.meta.learned["theta"].items()}
+    torch.testing.assert_close(found, {name: 2 * a[name] + b[name] for name in a}, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_loop_of_ones_own_trains_an_unmodified_net_with_batch_norm(norm: str):
+    torch.manual_seed(0)
+    learner = learner_of(UsersNet(), MAML(inner_lr=0.1), norm=norm)
+    tasks = image_splits().train
+    optimizer = torch.optim.Adam(learner.parameters(), lr=1e-2)
+    losses = []
+    for update in range(15):
+        batch = tasks.sample(0, "train", update, 4)
+        loss = torch.stack([query_loss(learner, batch.select(i)) for i in range(4)]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-3:]) < 0.5 * sum(losses[:3])
+
+
+def test_zero_steps_return_theta_and_the_default_is_the_steps_of_training():
+    learner, task = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2)), smooth_task()
+    theta = learner.meta.learned["theta"]
+    assert all(value is theta[name] for name, value in learner.adapt(task.support, steps=0).items())
+    torch.testing.assert_close(learner.adapt(task.support), learner.adapt(task.support, steps=2), rtol=0, atol=0)
+
+
+def test_moving_a_learner_copies_it():
+    learner = learner_of(smooth_net().float(), MAML(inner_lr=0.2, learn_inner_lr=True))
+    moved = learner.to("cpu", torch.float64)
+    assert {tensor.dtype for tensor in moved.parameters()} == {torch.float64}
+    assert {tensor.dtype for tensor in learner.parameters()} == {torch.float32}
+    same = learner.to("cpu")
+    same.meta.learned["theta"]["0.weight"].zero_()
+    assert learner.meta.learned["theta"]["0.weight"].any()

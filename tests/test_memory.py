@@ -1,0 +1,73 @@
+import gc
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from builders import image_splits, smooth_net, smooth_task
+from fewstep.algorithms.maml import MAML
+from fewstep.learner import Learner, learner_of
+from fewstep.mapping import Mapping, Workers
+from fewstep.training import Training, outer_optimizer, updates
+
+STATM = Path("/proc/self/statm")
+
+
+def live_tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(value), Tensor) for value in gc.get_objects())
+
+
+def resident_mebibytes() -> float:
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def saved_bytes(output: Tensor, leaves: list[Tensor]) -> int:
+    """Bytes of distinct tensors, the leaves aside, that the graph behind `output` keeps for its backward pass."""
+    own = {leaf.untyped_storage().data_ptr() for leaf in leaves}
+    nodes, seen, storages = [output.grad_fn], set(), {}
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [next_node for next_node, _ in node.next_functions]
+        for name in dir(node):
+            value = getattr(node, name) if name.startswith("_saved_") else None
+            if isinstance(value, Tensor):
+                storages[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+    return sum(size for pointer, size in storages.items() if pointer not in own)
+
+
+def saved_by_adaptation(order: int, steps: int) -> int:
+    learner: Learner = learner_of(smooth_net(), MAML(inner_lr=0.1, inner_steps=steps, order=order))
+    phi = learner.adapt(smooth_task().support)
+    return saved_bytes(torch.stack([value.sum() for value in phi.values()]).sum(), learner.parameters())
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="reads Linux's /proc")
+@pytest.mark.parametrize("mapping", [Mapping(threads=2), Mapping(chunk=2)])
+def test_two_hundred_updates_leave_memory_flat(mapping: Mapping):
+    """One batch of images kept per update, 2 · 12 · 64² floats, would hold 75 MiB in the end."""
+    layers = nn.Linear(64 * 64, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)
+    learner = learner_of(nn.Sequential(nn.Flatten(), *layers), MAML(inner_lr=0.1), norm="support")
+    tasks, training = image_splits(size=64).train, Training(updates=220, meta_batch=2)
+    tensors, mebibytes = [], []
+    with Workers(learner.model, mapping) as workers:
+        for progress in updates(learner, tasks, training, outer_optimizer(learner.meta, training), workers):
+            if progress.update in (20, 220):
+                tensors.append(live_tensors())
+                mebibytes.append(resident_mebibytes())
+    assert tensors[1] - tensors[0] < 10
+    assert mebibytes[1] - mebibytes[0] < 20
+
+
+def test_first_order_keeps_no_more_for_the_backward_pass_after_more_inner_steps():
+    assert saved_by_adaptation(order=1, steps=8) == saved_by_adaptation(order=1, steps=1)
+
+
+def test_second_order_keeps_every_inner_step_for_the_backward_pass():
+    """The measure above does see graphs: eight steps hold more than four times what one holds."""
+    assert saved_by_adaptation(order=2, steps=8) > 4 * saved_by_adaptation(order=2, steps=1) > 0
