@@ -46,6 +46,7 @@ def train(
     learner = learner_of(net, algorithm, loss=loss, norm=norm, seed=seed).to("cpu")
     batch = tasks.train.sample(seed, "tuning", 0, training.meta_batch)
     learner.check_outputs(batch.select(0), tasks.train.outputs)
+    shapes = {name: tuple(tensor.shape) for name, tensor in learner.model.parameters().items()}
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +59,7 @@ def train(
         Evaluation(steps=algorithm.inner_steps),
         seed=seed,
         mapping=mapping,
-        identity=repr((algorithm, training, loss, norm, seed)),
+        identity=repr((type(net).__qualname__, shapes, algorithm, training, loss, norm, seed, tasks.summary)),
         about={"algorithm": repr(algorithm), "training": repr(training), "mapping": dataclasses.asdict(mapping)},
         folder=folder,
         watch=Watch(minutes=minutes),

@@ -31,7 +31,7 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) ->
     count = len(batch.support.x)
     if batch.support.x.device.type != "cpu":
         return Mapping(chunk=count)
-    threads = min(threads or available_threads(), count)
+    threads = min(available_threads() if threads is None else threads, count)
     best, best_seconds = Mapping(threads=threads), float("inf")
     for chunk in (1, 4, count):
         mapping = Mapping(threads=min(threads, -(-count // chunk)), chunk=chunk)

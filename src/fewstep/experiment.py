@@ -165,10 +165,16 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(path.read_text())
         found = header["format"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if found != FORMAT:
         raise ValueError(f"{path} has format {found}, this fewstep reads format {FORMAT}; use the one that wrote it")
+    if missing := {"recipe", "seed", "device", "mapping", "data", "audit"} - set(header):
+        raise ValueError(f"{path} is damaged: it has no {', '.join(sorted(missing))}")
+    try:
+        recipes.from_json(header["recipe"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     return header
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -109,6 +109,9 @@ class Model:
 
 def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = "transductive") -> Model:
     """The model of any `nn.Module`; the module itself is copied, never changed."""
+    for name, value, known in (("loss", loss, get_args(Loss)), ("norm", norm, get_args(Norm))):
+        if value not in known:
+            raise ValueError(f"{name}={value!r}: expected one of {', '.join(known)}")
     net = copy.deepcopy(net).train()
     names = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
     if not names:

@@ -115,7 +115,8 @@ def from_json(values: Any) -> Recipe:
         recipe = _parse(values, Recipe, "recipe")
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a recipe of this fewstep: {error}") from error
-    assert isinstance(recipe, Recipe)
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"not a recipe of this fewstep: expected its fields, got {values!r}")
     return recipe
 
 

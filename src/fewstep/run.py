@@ -144,12 +144,12 @@ class Journal:
 
     def finished(self, learner: Learner, mapping: Mapping, status: Status) -> Run:
         """The run as it stands, with the learner that validation selects."""
-        selected = best_update(self.history, learner.model.is_classifier) or self.update
+        selected = best_update(self.history, learner.model.is_classifier)
         meta = learner.meta if self._best is None else self._best
         return Run(
             learner=Learner(model=learner.model, algorithm=learner.algorithm, meta=meta),
             update=self.update,
-            selected_update=selected,
+            selected_update=self.update if self._best is None or selected is None else selected,
             seconds=self._elapsed(),
             history=self.history,
             mapping=mapping,
@@ -176,7 +176,9 @@ class Journal:
         if selected == self.update:  # a crash may have come between this checkpoint and its copy as the best
             save_checkpoint(folder / BEST, checkpoint)
         if selected is not None:
-            self._best = load_checkpoint(folder / BEST, identity=self._identity).meta
+            best = load_checkpoint(folder / BEST, identity=self._identity)
+            if best.update == selected:  # else it is of an update that will come again
+                self._best = _like(learner.meta, best.meta, folder / BEST)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -190,17 +192,30 @@ def newest_update(folder: Path) -> int:
 
 
 def put_meta(learner: Learner, meta: Meta, source: Path) -> None:
-    """Copy the tensors of `meta` into the learner's own.
+    """Copy the tensors of `meta`, read from `source`, into the learner's own.
 
-    Raises `ValueError` where names or shapes differ.
+    Raises `ValueError` where names or shapes differ; the learner is then as it was.
     """
-    try:
-        for mine, theirs in ((learner.meta.learned, meta.learned), (learner.meta.state, meta.state)):
-            if {g: set(p) for g, p in mine.items()} != {g: set(p) for g, p in theirs.items()}:
-                raise ValueError("the names of its tensors differ")
-            map_tensors(lambda old, new: old.copy_(new), mine, theirs)
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{source} does not fit this net and algorithm: {error}") from error
+    map_tensors(lambda old, new: old.copy_(new), learner.meta, _like(learner.meta, meta, source))
+
+
+def _like(mine: Meta, theirs: Meta, source: Path) -> Meta:
+    """`theirs` in the order of `mine`, every tensor of the same name and shape."""
+
+    misfit = f"{source} does not fit this net and algorithm"
+
+    def checked(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        if old.shape != new.shape:
+            raise ValueError(f"{misfit}: a tensor has shape {list(new.shape)}, expected {list(old.shape)}")
+        return new.to(old.device)
+
+    if _names(mine) != _names(theirs):
+        raise ValueError(f"{misfit}: the names of its tensors differ")
+    return map_tensors(checked, mine, theirs)
+
+
+def _names(meta: Meta) -> list[dict[str, set[str]]]:
+    return [{group: set(params) for group, params in groups.items()} for groups in meta]
 
 
 def best_update(history: list[Row], higher_is_better: bool) -> int | None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from fewstep import experiment, recipes
+from fewstep.autotune import available_threads
 from fewstep.cli.kinds import HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device, data_root, device_of
 from fewstep.cli.session import run_to_report, show_log
@@ -69,9 +70,17 @@ def main(words: Sequence[str]) -> int:
         seed=arguments.seed,
         device=device_of(arguments.device),
         threads=arguments.threads,
-        mapping=None if arguments.chunk is None else Mapping(threads=arguments.threads or 1, chunk=arguments.chunk),
+        mapping=_mapping(arguments),
     )
     return run_to_report(created, minutes=arguments.minutes)
+
+
+def _mapping(arguments: TrainArguments) -> Mapping | None:
+    """What --threads and --chunk fix; None where the clock is to choose."""
+    if arguments.chunk is None:
+        return None
+    threads = available_threads() if arguments.threads is None else arguments.threads
+    return Mapping(threads=threads, chunk=arguments.chunk)
 
 
 def _show(recipe: Recipe, arguments: TrainArguments) -> int:

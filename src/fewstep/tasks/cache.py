@@ -30,15 +30,23 @@ def cached(name: str, key: Mapping[str, object], make: Callable[[], NamedClasses
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     array_path = cache_folder() / f"{name}-{digest}.npy"
     names_path = array_path.with_suffix(".json")
-    if not (array_path.exists() and names_path.exists()):
-        classes = make()
-        array_path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(names_path, json.dumps(classes.names).encode())
-        with tempfile.TemporaryDirectory(dir=array_path.parent) as aside:
-            np.save(Path(aside) / "array.npy", classes.images)
-            (Path(aside) / "array.npy").replace(array_path)
-    images = np.load(array_path, mmap_mode="r")
-    return NamedClasses(images, json.loads(names_path.read_text()))
+    try:
+        return _open(array_path, names_path)
+    except (OSError, ValueError):  # not there yet, or cut short by a power failure: made anew
+        _store(make(), array_path, names_path)
+    return _open(array_path, names_path)
+
+
+def _open(array_path: Path, names_path: Path) -> NamedClasses:
+    return NamedClasses(np.load(array_path, mmap_mode="r"), json.loads(names_path.read_text()))
+
+
+def _store(classes: NamedClasses, array_path: Path, names_path: Path) -> None:
+    array_path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(names_path, json.dumps(classes.names).encode())
+    with tempfile.TemporaryDirectory(dir=array_path.parent) as aside:
+        np.save(Path(aside) / "array.npy", classes.images)
+        (Path(aside) / "array.npy").replace(array_path)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -90,7 +90,8 @@ class ImageTasks:
         images = self.images[start[..., None] + examples]
         for quarter_turns in (1, 2, 3):
             turned = turns == quarter_turns
-            images[turned] = np.rot90(images[turned], quarter_turns, axes=(-2, -1))
+            if turned.any():
+                images[turned] = np.rot90(images[turned], quarter_turns, axes=(-2, -1))
         pixels = torch.from_numpy(np.true_divide(images, 255, dtype=np.float32))
         if self.inverted:
             pixels = 1 - pixels

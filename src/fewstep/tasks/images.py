@@ -121,10 +121,20 @@ def _split_at_random(folders: Sequence[Path], held_out: tuple[float, float], see
     return {"val": shuffled[:val], "test": shuffled[val : val + test], "train": shuffled[val + test :]}
 
 
+def _plain(image: Image.Image) -> Image.Image:
+    """16-bit greys in 8 bits, transparent grounds white: `convert` would clip the one and show what the other hides."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        drawn = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
+    return image
+
+
 def _decode(file: Path, size: int, color: str) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(file) as image:
-            resized = image.convert(color).resize((size, size), Image.Resampling.LANCZOS)
+            resized = _plain(image).convert(color).resize((size, size), Image.Resampling.LANCZOS)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} does not decode as an image ({error}); repair or remove it") from error
     array = np.asarray(resized, dtype=np.uint8)

@@ -31,6 +31,8 @@ class Omniglot:
 
     def build(self, data_root: Path) -> Splits:
         """The three splits; downloads the archives into `data_root/omniglot` when they are not there."""
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol={self.protocol!r}: expected one of {', '.join(PROTOCOLS)}")
         protocol = PROTOCOLS[self.protocol]
         characters = load(data_root, self.size, protocol.resampling)
         lists = protocol.split(characters.names)

@@ -1,0 +1,549 @@
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from fewstep import recipes
+from fewstep.cli import VERBS, main
+from fewstep.run import METRICS, newest_update, read_metrics
+from run_builders import FEW_ALPHABETS
+
+TRAIN = [
+    *["train", "sinusoid-10s-maml", "--net.hidden", "8", "--threads", "1", "--chunk", "1"],
+    *["--training.updates", "1", "--training.meta-batch", "2", "--training.checkpoint-every", "2"],
+    *["--training.validate-every", "3", "--training.validation-tasks", "10"],
+    *["--evaluation.tasks", "20", "--evaluation.steps", "2"],
+]
+"""One update of two tasks, unless --updates says otherwise."""
+ALPHABETS = [
+    word
+    for tasks in ("train", "test")
+    for name, count in FEW_ALPHABETS.items()
+    for word in (f"--{tasks}-tasks.{name.replace('_', '-')}", str(count))
+]
+STROKES = [
+    *["train", "strokes-5w1s-maml", "--threads", "1", "--chunk", "1", *ALPHABETS],
+    *["--training.updates", "1", "--training.meta-batch", "2", "--training.validation-tasks", "4"],
+    *["--evaluation.tasks", "4", "--evaluation.steps", "1"],
+]
+
+
+class Told(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Cli:
+    """Commands in this process, and what they said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str | Path) -> Told:
+        """Run one."""
+        self._capsys.readouterr()
+        code = main([str(word) for word in words])
+        told = Told(code, *self._capsys.readouterr())
+        assert "Traceback" not in told.err
+        return told
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log() -> Iterator[None]:
+    """The log of a command goes to the terminal of that command alone."""
+    yield
+    logging.getLogger("fewstep").handlers.clear()
+
+
+@pytest.fixture
+def cli(capsys) -> Cli:
+    return Cli(capsys)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A finished run of six updates; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    assert main([*TRAIN, "--updates", "6", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def squeezed(text: str) -> str:
+    """Words alone: tyro draws boxes around its help and wraps it as wide as the terminal."""
+    return " ".join(re.sub(r"[│╭╮╰╯─]|-{3,}", " ", text).split())
+
+
+# Help
+
+
+def test_help_lists_every_verb(cli):
+    told = cli("--help")
+    assert told.code == 0
+    assert all(f"  {verb} " in told.out for verb in VERBS)
+
+
+def test_help_is_quick_and_imports_neither_torch_nor_numpy():
+    check = (
+        "import sys; from fewstep.cli import main; main(['--help']); print({'torch', 'numpy', 'tyro'} & {*sys.modules})"
+    )
+    began = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "set()"
+    assert time.monotonic() - began < 5  # importing torch alone takes two seconds on an idle machine
+
+
+def test_no_verb_at_all_prints_the_help_and_is_wrong_usage(cli):
+    told = cli()
+    assert told.code == 2
+    assert told.out == cli("--help").out
+
+
+def test_version_is_that_of_the_package(cli):
+    assert re.fullmatch(r"fewstep \d+\.\d+\.\d+\n", cli("--version").out)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_every_option(verb, cli):
+    told = cli(verb, "--help")
+    assert told.code == 0
+    options = re.split(r"\n[│ ] (?=--?[a-z])", told.out)[1:]
+    assert len(options) > 1 or verb == "recipes"
+    for option in options:
+        explained = squeezed(re.split(r"\s{2,}", option, maxsplit=1)[1])  # after the name and what it takes
+        words, default, _ = explained.partition("(default: ")
+        assert len(words) > 5, option
+        assert default or "this help message" in words, option
+
+
+def test_help_of_a_recipe_has_every_field_with_its_own_default(cli):
+    text = squeezed(cli("train", "omniglot-20w1s-maml", "--help").out)
+    for said in (
+        "--algorithm.inner-lr FLOAT inner learning rate α, on the mean loss (default: 2.0)",
+        "--algorithm.inner-steps INT inner steps in training (default: 5)",
+        "--train-tasks.ways INT classes a task (default: 20)",
+        "--net.filters INT filters of every convolution (default: 64)",
+    ):
+        assert said in text
+    assert "(default: 16)" in text.partition("--training.meta-batch INT")[2][:80]
+    assert "(default: 60000)" in text.partition("--training.updates INT")[2][:80]
+
+
+# Recipes and data
+
+
+def test_recipes_lists_all_of_them(cli):
+    lines = cli("recipes").out.splitlines()
+    assert [line.split()[0] for line in lines] == [recipe.name for recipe in recipes.ALL]
+
+
+def test_recipes_prints_one_whole(cli):
+    values = json.loads(cli("recipes", "course-5w1s-maml").out)
+    assert values["algorithm"]["inner_lr"] == 0.4
+    assert values["training"]["updates"] == 800
+
+
+def test_data_list_says_where_the_data_lie(cli, tmp_path):
+    told = cli("data", "list", "--data-root", tmp_path)
+    assert told.code == 0
+    assert [line.split()[0] for line in told.out.splitlines()] == ["strokes", "sinusoid", "omniglot"]
+    assert "not here yet" in told.out
+    assert str(tmp_path / "omniglot") in told.out
+
+
+def test_data_show_prints_what_the_tasks_are(cli):
+    assert "A sin(x - phase)" in cli("data", "show", "sinusoid").out
+
+
+@pytest.mark.omniglot
+def test_data_show_prints_six_protocols_with_their_sizes_and_hashes(cli, real_data):
+    told = cli("data", "show", "omniglot", "--data-root", real_data)
+    assert told.out.count("protocol: ") == 6
+    assert len(set(re.findall(r"hash: ([0-9a-f]{16})", told.out))) == 6
+    assert 'classes: {"train": 3200, "val": 656, "test": 2636}' in told.out
+    assert "straddle train and val" in told.out
+
+
+def test_data_verify_of_what_is_not_there_is_an_error_that_says_where_it_looked(cli, tmp_path):
+    told = cli("data", "verify", "omniglot", "--data-root", tmp_path)
+    assert told.code == 1
+    assert f"{tmp_path}/omniglot has neither images_background.zip" in told.err
+
+
+def test_data_verify_of_generated_data_has_nothing_to_do(cli):
+    told = cli("data", "verify", "sinusoid")
+    assert (told.code, told.out) == (0, "sinusoid is generated: there are no files to verify\n")
+
+
+def test_data_show_without_a_name_lists_the_names(cli):
+    told = cli("data", "show")
+    assert told.code == 1
+    assert "needs a data set: strokes, omniglot, sinusoid" in told.err
+
+
+# Training
+
+
+def test_train_writes_all_that_a_run_is(finished):
+    written = {path.name for path in finished.iterdir()}
+    assert {"recipe.json", METRICS, "result.json", "report.html", "curves.png", "best.safetensors"} <= written
+    assert [f"checkpoint-{update:08d}.safetensors" in written for update in (2, 3, 4, 6)] == [False, True, True, True]
+    assert not [name for name in written if name.startswith(".")]
+
+
+def test_the_run_folder_says_what_was_overridden_and_how_it_was_run(finished):
+    header = json.loads((finished / "recipe.json").read_text())
+    assert header["recipe"]["name"] == "sinusoid-10s-maml"
+    assert (header["recipe"]["training"]["updates"], header["recipe"]["training"]["meta_batch"]) == (6, 2)
+    assert header["recipe"]["net"] == {"kind": "MLP", "hidden": [8]}
+    assert header["recipe"]["algorithm"]["inner_lr"] == 0.01
+    assert (header["seed"], header["mapping"]) == (0, {"threads": 1, "chunk": 1})
+    assert {"torch", "numpy", "python", "fewstep"} <= header["versions"].keys()
+
+
+def test_the_result_is_that_of_the_selected_update(finished):
+    result = json.loads((finished / "result.json").read_text())
+    scores = {row["update"]: row["score"] for row in read_metrics(finished / METRICS) if row["kind"] == "validation"}
+    assert result["selected_update"] == min(scores, key=lambda update: scores[update])
+    assert (result["updates"], result["tasks"], result["steps"], result["status"]) == (6, 20, 2, "finished")
+    assert len(result["at_step"]) == 3
+
+
+def test_train_prints_the_result_line_and_the_path_of_the_report(cli, tmp_path):
+    told = cli(*TRAIN, "--out", tmp_path / "run")
+    line, report = told.out.splitlines()
+    assert re.fullmatch(r"MSE [\d.]+ ± [\d.]+ \(95 % CI, 20 tasks × 10 queries, seed 0, per query, 2 steps\)", line)
+    assert report == f"report: {tmp_path / 'run' / 'report.html'}"
+    assert (tmp_path / "run" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_train_on_the_embedded_alphabets_prints_both_accuracies(cli, tmp_path):
+    told = cli(*STROKES, "--net.filters", "4", "--out", tmp_path / "run")
+    assert told.code == 0
+    together, alone, report = told.out.splitlines()
+    assert re.match(r"[\d.]+ ± [\d.]+ % \(95 % CI, 4 tasks × 5 queries, seed 0, transductive, 1 step\)", together)
+    assert "per query" in alone
+    assert report.endswith("report.html")
+
+
+def test_without_out_the_folder_is_named_after_recipe_and_seed(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli(*TRAIN, "--seed", "3").code == 0
+    assert (tmp_path / "runs" / "sinusoid-10s-maml-s3" / "result.json").exists()
+
+
+def test_the_same_command_gives_the_same_result(cli, finished, tmp_path):
+    cli(*TRAIN, "--updates", "6", "--out", tmp_path / "again")
+    mine, theirs = (json.loads((folder / "result.json").read_text()) for folder in (finished, tmp_path / "again"))
+    assert mine["at_step"] == theirs["at_step"]
+    assert (finished / "best.safetensors").stat().st_size == (tmp_path / "again" / "best.safetensors").stat().st_size
+
+
+def test_a_dry_run_prints_the_recipe_and_writes_nothing(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = cli(*TRAIN, "--updates", "6", "--dry-run", "--out", tmp_path / "run")
+    values = json.loads(told.out)
+    assert (told.code, values["recipe"]["training"]["updates"]) == (0, 6)
+    assert values["learned numbers"] == 1 * 8 + 8 + 8 * 1 + 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_nothing_in_it_changes(cli, finished):
+    before = contents(finished)
+    told = cli(*TRAIN, "--updates", "6", "--out", finished)
+    assert told.code == 1
+    assert f"{finished} already holds a run" in told.err
+    assert f"fewstep resume {finished}" in told.err
+    assert "--out another name" in told.err
+    assert contents(finished) == before
+
+
+def test_a_net_of_ones_own_trains_from_the_command_line(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_own.py").write_text(
+        "from torch import nn\ndef net(outputs): return nn.Sequential(nn.Flatten(), nn.Linear(784, outputs))\n"
+    )
+    told = cli(*STROKES, "--net", "my_own:net", "--out", "run")
+    assert told.code == 0
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]["net"]["path"] == "my_own:net"
+    assert cli("evaluate", "run").out.splitlines()[0] == told.out.splitlines()[0]
+
+
+def test_another_kind_of_inner_optimizer_is_chosen_by_name_and_has_its_own_fields(cli, tmp_path):
+    told = cli(*TRAIN, "--algorithm.optimizer", "adagrad", "--algorithm.optimizer.eps-inside", "0.5", "--dry-run")
+    assert json.loads(told.out)["recipe"]["algorithm"]["optimizer"] == {
+        "kind": "Adagrad",
+        "eps_inside": 0.5,
+        "eps_outside": 0.0,
+    }
+
+
+# Resuming
+
+
+def test_a_run_out_of_time_is_resumed_to_the_same_result(cli, finished, tmp_path):
+    folder = tmp_path / "run"
+    stopped = cli(*TRAIN, "--updates", "6", "--out", folder, "--minutes", "0")
+    assert stopped.code == 0
+    assert f"out of time after update 1; continue with `fewstep resume {folder}`" in stopped.err
+    resumed = cli("resume", folder)
+    assert resumed.code == 0
+    assert resumed.out.splitlines()[1] == f"report: {folder / 'report.html'}"
+    mine, theirs = (json.loads((at / "result.json").read_text()) for at in (folder, finished))
+    assert mine["line"] == theirs["line"]
+    assert mine["at_step"] == theirs["at_step"]
+
+
+def test_resuming_a_finished_run_tells_its_result_again(cli, copied):
+    before = json.loads((copied / "result.json").read_text())
+    told = cli("resume", copied)
+    assert (told.code, told.out.splitlines()[0]) == (0, before["line"])
+
+
+def test_ctrl_c_finishes_the_update_saves_and_says_how_to_resume(cli, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "fewstep", *TRAIN, "--updates", "100000", "--out", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(read_metrics(folder / METRICS)) < 10 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    stopped = newest_update(folder)
+    assert f"stopped after update {stopped}, saved; continue with `fewstep resume {folder}`" in err
+    assert read_metrics(folder / METRICS)[-1]["update"] == stopped
+    assert "This run is unfinished" in (folder / "report.html").read_text()
+    assert cli("resume", folder, "--minutes", "0").code == 0
+    assert newest_update(folder) == stopped + 1
+
+
+# Evaluating and auditing
+
+
+def test_evaluate_gives_the_result_of_training_again(cli, finished):
+    told = cli("evaluate", finished)
+    assert told.out.splitlines()[0] == json.loads((finished / "result.json").read_text())["line"]
+    assert [line.split(":")[0] for line in told.out.splitlines()[1:]] == [f"after {i} steps" for i in range(3)]
+
+
+def test_evaluate_as_json_takes_other_tasks_steps_and_seeds(cli, finished):
+    before = contents(finished)
+    told = cli("evaluate", finished, "--json", "--tasks", "7", "--steps", "4", "--seed", "5", "--split", "val")
+    values = json.loads(told.out)
+    assert (values["tasks"], values["steps"], values["seed"], len(values["at_step"])) == (7, 4, 5, 5)
+    assert contents(finished) == before
+
+
+def test_audit_passes_a_sound_learner(cli, finished):
+    told = cli("audit", finished)
+    assert told.code == 0
+    assert "2, measured" in told.out
+    assert "LEAK" not in told.out
+
+
+# Errors: a sentence, no traceback
+
+
+@pytest.mark.parametrize(("typed", "nearest"), [("trian", "train"), ("evalute", "evaluate"), ("recipe", "recipes")])
+def test_an_unknown_verb_is_wrong_usage_with_the_nearest(typed, nearest, cli):
+    told = cli(typed)
+    assert told.code == 2
+    assert f"there is no verb '{typed}'; did you mean '{nearest}'?" in told.err
+
+
+def test_an_unknown_recipe_is_an_error_with_the_nearest(cli):
+    told = cli("train", "strokes-5w1s-mml")
+    assert told.code == 1
+    assert "there is no recipe 'strokes-5w1s-mml'; did you mean 'strokes-5w1s-maml'?" in told.err
+
+
+def test_an_unknown_field_is_wrong_usage_with_the_nearest(cli, tmp_path):
+    told = cli(*TRAIN, "--algorithm.inner-rl", "0.1", "--out", tmp_path / "run")
+    assert told.code == 2
+    assert "--algorithm.inner-lr" in told.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--updates", "many"], ["--algorithm.order", "3"], ["--training.schedule", "step"], ["--norm", "batch"]]
+)
+def test_a_value_of_the_wrong_type_is_wrong_usage_that_names_the_option(words, cli, tmp_path):
+    told = cli(*TRAIN, *words, "--out", tmp_path / "run")
+    assert told.code == 2
+    assert words[0] in squeezed(told.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--updates", "0"], "training.updates=0: expected 1 or more"),
+        (["--evaluation.tasks", "1"], "tasks ≥ 2"),
+        (["--algorithm.inner-steps", "-1"], "inner_steps=-1: expected 0 or more"),
+        (["--threads", "0"], "threads ≥ 1"),
+        (["--device", "abacus"], "device='abacus' cannot be used"),
+        (["--net", "conv5"], "expected one of conv4, mlp; did you mean 'conv4'?"),
+        (["--train-tasks.shots", "0"], "shots ≥ 1 and queries ≥ 1"),
+    ],
+)
+def test_a_value_out_of_range_is_an_error_that_names_it_and_writes_nothing(words, said, cli, tmp_path):
+    told = cli(*TRAIN, *words, "--out", tmp_path / "run")
+    assert told.code in (1, 2)
+    assert said in squeezed(told.err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_ways_than_classes_is_an_error_with_the_numbers(cli, tmp_path):
+    told = cli(*STROKES, "--train-tasks.ways", "31", "--test-tasks.ways", "31", "--out", tmp_path / "run")
+    assert told.code == 1
+    assert re.search(r"ways=31 but split '(val|test)' has \d+ classes; lower tasks\.ways", told.err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_different_ways_in_training_and_test_are_an_error_with_the_options_to_set(cli, tmp_path):
+    told = cli(*STROKES, "--train-tasks.ways", "4", "--out", tmp_path / "run")
+    assert told.code == 1
+    assert "set train-tasks.ways and test-tasks.ways to the same number" in told.err
+
+
+def test_more_shots_and_queries_than_images_is_an_error_that_names_a_class(cli, tmp_path):
+    told = cli(*STROKES, "--train-tasks.queries", "20", "--out", tmp_path / "run")
+    assert told.code == 1
+    assert "class 'alphabet00/character01' of split 'train' has 20 images, needs 21 (1 shot + 20 queries)" in told.err
+
+
+def test_a_net_of_the_wrong_width_is_an_error_with_both_widths(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_wide.py").write_text(
+        "from torch import nn\ndef net(outputs): return nn.Sequential(nn.Flatten(), nn.Linear(784, 7))\n"
+    )
+    told = cli(*STROKES, "--net", "my_wide:net", "--out", tmp_path / "run")
+    assert told.code == 1
+    assert "the net's output has shape [5, 7], but the tasks have 5 ways" in told.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("no_such_module:net", "cannot be imported"),
+        ("json:loads_nothing", "cannot be imported"),
+        ("json:", "my_module:Net"),
+    ],
+)
+def test_a_net_that_cannot_be_imported_is_an_error_that_names_it(path, said, cli, tmp_path):
+    told = cli(*STROKES, "--net", path, "--out", tmp_path / "run")
+    assert told.code == 1
+    assert repr(path) in told.err
+    assert said in told.err
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_update(cli, tmp_path):
+    told = cli(*TRAIN, "--updates", "6", "--training.lr", "1e30", "--out", tmp_path / "run")
+    assert told.code == 1
+    assert re.search(r"update \d+: the loss is (inf|nan|[\d.e+]+) and the meta-gradient is not finite", told.err)
+    assert "lower training.lr" in told.err
+
+
+def test_a_folder_without_a_run_is_an_error_that_names_it(cli, tmp_path):
+    for verb in ("resume", "evaluate", "audit"):
+        told = cli(verb, tmp_path / "nowhere")
+        assert told.code == 1
+        assert f"{tmp_path / 'nowhere'} holds no run" in told.err
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", '{"format": 1', "[]", "3", "\udcff", '{"format": 1}', '{"format": 1, "recipe": 3, "seed": 0}'],
+)
+def test_a_damaged_recipe_is_an_error_that_names_the_file(content, cli, copied):
+    (copied / "recipe.json").write_bytes(content.encode(errors="surrogateescape"))
+    told = cli("resume", copied)
+    assert told.code == 1
+    assert "unexpected" not in told.err
+    assert str(copied / "recipe.json") in told.err
+
+
+def test_a_run_of_another_format_is_an_error_with_both_numbers(cli, copied):
+    header = json.loads((copied / "recipe.json").read_text())
+    (copied / "recipe.json").write_text(json.dumps({**header, "format": 99}))
+    told = cli("evaluate", copied)
+    assert told.code == 1
+    assert "has format 99, this fewstep reads format 1" in told.err
+
+
+def test_an_edited_recipe_does_not_take_the_checkpoints_of_the_old(cli, copied):
+    header = json.loads((copied / "recipe.json").read_text())
+    header["recipe"]["algorithm"]["inner_lr"] = 0.5
+    (copied / "recipe.json").write_text(json.dumps(header))
+    for verb in ("resume", "evaluate"):
+        told = cli(verb, copied)
+        assert told.code == 1
+        assert "another recipe or seed" in told.err
+
+
+def test_a_damaged_checkpoint_is_an_error_that_says_how_to_go_on(cli, copied):
+    newest = max(copied.glob("checkpoint-*"))
+    newest.write_bytes(newest.read_bytes()[:500])
+    told = cli("resume", copied)
+    assert told.code == 1
+    assert f"{newest} is not a whole fewstep checkpoint" in told.err
+    assert "delete it to resume from the one before" in told.err
+    newest.unlink()
+    assert cli("resume", copied).code == 0
+
+
+def test_a_run_without_a_checkpoint_cannot_be_evaluated_and_says_how_to_train_it(cli, copied):
+    for path in copied.glob("*.safetensors"):
+        path.unlink()
+    told = cli("evaluate", copied)
+    assert told.code == 1
+    assert f"holds no checkpoint yet; train it with `fewstep resume {copied}`" in told.err
+
+
+def test_an_output_folder_that_cannot_be_made_is_an_error_that_names_it(cli, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    told = cli(*TRAIN, "--out", tmp_path / "file" / "run")
+    assert told.code == 1
+    assert str(tmp_path / "file") in told.err
+
+
+def test_debug_raises_the_error_itself(tmp_path):
+    with pytest.raises(ValueError, match="holds no run"):
+        main(["--debug", "resume", str(tmp_path)])
+
+
+def test_in_a_process_of_its_own_an_error_is_one_line_and_the_exit_code_says_so():
+    told = subprocess.run([sys.executable, "-m", "fewstep", "trian"], capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("fewstep: error: there is no verb 'trian'; did you mean 'train'?")
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m fewstep recipes | head -1"
+    told = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, env=os.environ)
+    assert told.stdout.startswith(recipes.ALL[0].name)
+    assert told.stderr == ""

@@ -1,0 +1,227 @@
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+
+from fewstep import recipes
+from fewstep.algorithms.maml import MAML
+from fewstep.inner.adagrad import Adagrad
+from fewstep.mapping import Mapping, Workers
+from fewstep.nets.imported import Imported
+from fewstep.nets.mlp import MLP
+from fewstep.recipe import Recipe, build, digest, from_json, to_json
+from fewstep.tasks.images import ImageFolder
+from fewstep.tasks.omniglot import Omniglot
+from fewstep.training import Training, outer_optimizer, updates
+from run_builders import shrunken
+
+OWN = Recipe(
+    name="own",
+    train_tasks=ImageFolder(folder="birds", color="L"),
+    test_tasks=ImageFolder(folder="birds", color="L"),
+    net=Imported(path="my_module:Net"),
+    norm="support",
+    algorithm=MAML(inner_lr=0.1, optimizer=Adagrad(eps_inside=0.7), learn_inner_lr=True),
+    training=Training(clip_value=10.0, schedule="cosine"),
+)
+"""What no named recipe has."""
+EVERY = [*recipes.ALL, OWN]
+
+PUBLISHED = {  # inner rate on the mean loss, training steps, order, test steps, meta-batch, updates: algorithms.md
+    "omniglot-5w1s-maml": (2.0, 1, 2, 3, 32, 60000),  # 0.4 on 5 × the mean
+    "omniglot-5w1s-fomaml": (2.0, 1, 1, 3, 32, 60000),
+    "omniglot-20w1s-maml": (2.0, 5, 2, 5, 16, 60000),  # 0.1 on 20 × the mean
+    "course-5w1s-maml": (0.4, 1, 2, 3, 32, 800),  # 40 epochs of 3200 / 5 / 32 = 20 updates
+    "course-5w1s-fomaml": (0.4, 1, 1, 3, 32, 800),
+    "course-sinusoid-5s-maml": (0.01, 1, 2, 10, 10, None),
+    "course-sinusoid-5s-fomaml": (0.01, 1, 1, 10, 10, None),
+    "sinusoid-10s-maml": (0.01, 1, 2, 10, 25, None),  # of the paper's 70000 updates fewer: our choice
+    "sinusoid-10s-fomaml": (0.01, 1, 1, 10, 25, None),
+}
+
+
+def needs_omniglot(recipe: Recipe) -> bool:
+    return any(isinstance(tasks, Omniglot) for tasks in (recipe.train_tasks, recipe.test_tasks))
+
+
+def named(chosen: list[Recipe]) -> list[Any]:
+    return [pytest.param(recipe, id=recipe.name) for recipe in chosen]
+
+
+def leaves(values: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every plain value in nested dicts and lists."""
+    if not isinstance(values, dict | list):
+        return [at]
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    return [path for key, value in items for path in leaves(value, (*at, key))]
+
+
+def changed(values: Any, at: tuple[Any, ...]) -> Any:
+    """A copy of `values` with another value at one place."""
+    copy = json.loads(json.dumps(values))
+    part = copy
+    for key in at[:-1]:
+        part = part[key]
+    old = part[at[-1]]
+    part[at[-1]] = f"{old}x" if isinstance(old, str) else not old if isinstance(old, bool) else (old or 0) + 1
+    return copy
+
+
+@pytest.mark.parametrize("recipe", named(EVERY))
+def test_a_recipe_goes_through_json_and_back(recipe):
+    again = from_json(json.loads(json.dumps(to_json(recipe))))
+    assert again == recipe
+    assert to_json(again) == to_json(recipe)
+
+
+def test_names_are_unique_and_the_default_is_one_of_them():
+    assert len({recipe.name for recipe in recipes.ALL}) == len(recipes.ALL)
+    assert recipes.find(recipes.DEFAULT).name == recipes.DEFAULT
+    assert all(recipe.about for recipe in recipes.ALL)
+
+
+def test_an_unknown_field_is_an_error_that_names_it_and_those_that_there_are():
+    values = to_json(OWN)
+    values["algorithm"]["inner_learning_rate"] = 0.1
+    with pytest.raises(ValueError, match=r"recipe\.algorithm: MAML has no field \['inner_learning_rate'\].*'inner_lr'"):
+        from_json(values)
+
+
+def test_an_unknown_kind_is_an_error_that_names_it_and_those_that_there_are():
+    values = to_json(OWN)
+    values["net"]["kind"] = "Transformer"
+    with pytest.raises(ValueError, match=r"net: kind 'Transformer' is not one of \['Conv4', 'Imported', 'MLP'\]"):
+        from_json(values)
+
+
+def test_a_kind_of_another_place_is_an_error():
+    values = to_json(OWN)
+    values["net"] = to_json(Training())
+    with pytest.raises(ValueError, match="kind 'Training' is not one of"):
+        from_json(values)
+
+
+@pytest.mark.parametrize("field", ["train_tasks", "algorithm", "name"])
+def test_a_missing_field_is_an_error_that_names_it(field):
+    values = to_json(OWN)
+    del values[field]
+    with pytest.raises(ValueError, match=f"not a recipe of this fewstep: .*{field}"):
+        from_json(values)
+
+
+def test_a_missing_kind_is_an_error():
+    values = to_json(OWN)
+    del values["net"]["kind"]
+    with pytest.raises(ValueError, match="not a recipe of this fewstep"):
+        from_json(values)
+
+
+@pytest.mark.parametrize("values", [[], "recipe", 3, None])
+def test_what_is_no_recipe_at_all_is_an_error(values):
+    with pytest.raises(ValueError, match="recipe"):
+        from_json(values)
+
+
+@pytest.mark.parametrize("recipe", named([OWN, recipes.find("sinusoid-10s-maml")]))
+def test_the_digest_changes_with_every_field_and_the_seed(recipe):
+    values = to_json(recipe)
+    others = [digest(changed(values, at), 0) for at in leaves(values)]
+    digests = [digest(values, 0), digest(values, 1), *others]
+    assert len(set(digests)) == len(digests) > 25
+
+
+def test_the_digest_is_stable_and_does_not_depend_on_the_order_of_fields():
+    values = to_json(OWN)
+    assert digest(values, 0) == digest(dict(reversed(values.items())), 0) == digest(to_json(OWN), 0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"), [("strokes-5w1s-mamml", "strokes-5w1s-maml"), ("sinusoid-maml", "sinusoid-10s-maml")]
+)
+def test_a_name_that_does_not_exist_is_an_error_with_the_nearest(typed, nearest):
+    with pytest.raises(ValueError, match=f"there is no recipe '{typed}'; did you mean '{nearest}'"):
+        recipes.find(typed)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_constants_are_those_published(name):
+    recipe = recipes.find(name)
+    settings = (recipe.algorithm.inner_lr, recipe.algorithm.inner_steps, recipe.algorithm.order)
+    outer = (recipe.evaluation.steps, recipe.training.meta_batch, PUBLISHED[name][5] and recipe.training.updates)
+    assert settings + outer == PUBLISHED[name]
+    assert recipe.training.lr == 1e-3
+    assert recipe.training.schedule == "constant"
+    assert recipe.norm == "transductive"
+
+
+def test_protocols_and_nets_are_those_published():
+    for recipe in recipes.ALL:
+        if recipe.name.startswith("omniglot-"):
+            assert (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample) == ("finn", 64, "stride")
+            assert recipe.evaluation.tasks == 600
+        if recipe.name.startswith("course-5w1s"):
+            assert (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample) == ("course", 64, "pool")
+        if "sinusoid" in recipe.name:
+            assert recipe.net == MLP(hidden=(40, 40))
+            assert recipe.loss == "mean_squared_error"
+            phases = 2 * math.pi if recipe.name.startswith("course") else math.pi
+            assert recipe.train_tasks.phase == (0.0, phases)
+            points = 5 if recipe.name.startswith("course") else 10
+            assert (recipe.train_tasks.shots, recipe.train_tasks.queries) == (points, points)
+
+
+def test_the_course_tests_its_sinusoids_with_ten_steps_of_a_thousandth():
+    evaluation = recipes.find("course-sinusoid-5s-maml").evaluation
+    assert (evaluation.steps, evaluation.inner_lr) == (10, 0.001)
+
+
+@pytest.mark.parametrize("recipe", named(list(recipes.ALL)))
+def test_every_recipe_takes_an_update_with_a_finite_loss(recipe, request):
+    root = request.getfixturevalue("real_data" if needs_omniglot(recipe) else "tmp_path")
+    small = shrunken(recipe)
+    learner, splits = build(small, root, seed=0)
+    optimizer = outer_optimizer(learner.meta, small.training)
+    before = [tensor.clone() for tensor in learner.parameters()]
+    with Workers(learner.model, Mapping()) as workers:
+        progress = next(updates(learner, splits.train, small.training, optimizer, workers))
+    assert math.isfinite(progress.loss)
+    assert any((a != b).any() for a, b in zip(before, learner.parameters(), strict=True))
+    assert splits.test.sample(0, "test", 0, 1).query.x.shape[2:] == splits.train.inputs
+
+
+def test_two_builds_of_a_seed_start_alike_and_another_seed_otherwise(tmp_path):
+    recipe = recipes.find("sinusoid-10s-maml")
+    first, again, other = (build(recipe, tmp_path, seed).learner.parameters()[0] for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_train_and_test_tasks_of_different_ways_are_an_error(tmp_path):
+    recipe = shrunken(recipes.find("strokes-5w1s-maml"))
+    recipe = dataclasses.replace(recipe, test_tasks=dataclasses.replace(recipe.test_tasks, ways=4))
+    with pytest.raises(ValueError, match="train tasks have 5 ways, test tasks 4"):
+        build(recipe, tmp_path, 0)
+
+
+def test_train_and_test_inputs_of_different_shapes_are_an_error(tmp_path):
+    recipe = shrunken(recipes.find("strokes-5w1s-maml"))
+    recipe = dataclasses.replace(recipe, test_tasks=recipes.find("sinusoid-10s-maml").test_tasks)
+    with pytest.raises(ValueError, match=r"inputs of shape \(1, 28, 28\), test tasks \(1,\)"):
+        build(recipe, tmp_path, 0)
+
+
+def test_validation_mirrors_the_test_where_the_test_tasks_have_a_val_split(tmp_path):
+    recipe = shrunken(recipes.find("strokes-5w1s-maml"))
+    fewer = dataclasses.replace(recipe, test_tasks=dataclasses.replace(recipe.test_tasks, queries=3))
+    splits = build(fewer, tmp_path, 0).splits
+    assert [tasks.queries for tasks in splits[:3]] == [1, 3, 3]
+    assert [tasks.split for tasks in splits[:3]] == ["train", "val", "test"]
+
+
+@pytest.mark.omniglot
+def test_validation_is_on_the_training_tasks_where_the_test_tasks_have_no_val_split(real_data):
+    splits = build(shrunken(recipes.find("strokes-to-omniglot-5w1s-maml")), real_data, 0).splits
+    assert splits.val.class_names[0].startswith("alphabet")
+    assert splits.test.class_names[0].startswith("evaluation/")
