@@ -15,10 +15,11 @@ from torch import nn
 from fewstep.algorithms.maml import MAML
 from fewstep.core import Meta
 from fewstep.evaluation import Evaluation
+from fewstep.journal import Row
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping
 from fewstep.recipe import Recipe
-from fewstep.run import Row, Run, Watch, train_run
+from fewstep.run import Run, Watch, train_run
 from fewstep.seeding import seeded
 from fewstep.tasks.episodes import ImageClass, ImageTasks
 from fewstep.tasks.sinusoid import Sinusoid

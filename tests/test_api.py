@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 import fewstep
-from fewstep.run import BEST, METRICS, checkpoints
+from fewstep.journal import BEST, METRICS, checkpoints
 from fewstep.seeding import seeded
 from fewstep.tasks.splits import Splits
 from run_builders import identical, pattern_tasks
@@ -127,7 +127,7 @@ def test_under_the_policy_support_the_adapted_model_is_the_learner(tasks):
         task = tasks.test.sample(0, "use", i, 1).select(0)
         expected = run.learner.predict(run.learner.adapt(task.support), task.query.x)
         torch.testing.assert_close(fewstep.adapt(run, task.support)(task.query.x), expected, rtol=1e-3, atol=1e-4)
-    assert "per query" in str(fewstep.evaluate(run, tasks.test, count=4))
+    assert "support statistics" in str(fewstep.evaluate(run, tasks.test, count=4))
 
 
 def test_a_run_with_a_folder_is_resumed_to_the_same_learner(tasks, tmp_path):
@@ -146,7 +146,7 @@ def test_a_run_with_a_folder_is_resumed_to_the_same_learner(tasks, tmp_path):
 def test_a_folder_of_another_algorithm_is_refused(tasks, tmp_path):
     settings = {"training": fewstep.Training(updates=1, meta_batch=2), "mapping": fewstep.Mapping(), "out": tmp_path}
     fewstep.train(net(), fewstep.MAML(inner_lr=0.4), tasks, **settings)
-    with pytest.raises(ValueError, match="another recipe or seed"):
+    with pytest.raises(ValueError, match="another recipe, net, tasks or seed"):
         fewstep.train(net(), fewstep.MAML(inner_lr=0.5), tasks, **settings)
 
 

@@ -8,9 +8,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fewstep.checkpoint import Checkpoint, load_checkpoint, replace_file, save_checkpoint
+from fewstep.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from fewstep.core import Meta, Params
-from fewstep.run import put_meta
+from fewstep.durable import replace_file
+from fewstep.journal import put_meta
 from run_builders import identical, sinusoid_learner, small_disk
 
 
@@ -129,7 +130,7 @@ def test_another_format_number_is_an_error_with_both_numbers(path):
 
 def test_a_checkpoint_of_another_recipe_is_an_error_with_both_identities(path):
     save_checkpoint(path, checkpoint_after(1, identity="mine"))
-    with pytest.raises(ValueError, match=r"another recipe or seed .*mine, expected yours"):
+    with pytest.raises(ValueError, match=r"another recipe, net, tasks or seed .*mine, expected yours"):
         load_checkpoint(path, identity="yours")
 
 

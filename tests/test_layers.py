@@ -16,7 +16,7 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core seeding card",
+    "core seeding card digest durable lock nearest",
     "nets.* inner.optimizer",
     "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",
     "model checkpoint inner.sgd inner.adagrad tasks.omniglot_layout tasks.stroke_characters",
@@ -25,9 +25,9 @@ LAYERS = (
     "algorithms.* learner",
     "evaluation auditing adapted",
     "training",
-    "autotune run recipe",
-    "recipes.* api",
-    "recipes experiment",
+    "autotune journal recipe",
+    "recipes.* run",
+    "recipes api experiment",
     "report.canvas report.shown_tasks report.reproduce report.contents",
     "report.*",
     "report.page",

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from fewstep import run as runs
-from fewstep import training
+from fewstep import journal, training
 from fewstep.algorithms.maml import MAML
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Task
 from fewstep.evaluation import Evaluation, evaluate
+from fewstep.journal import BEST, METRICS, Row, best_update, checkpoints, read_metrics
 from fewstep.learner import learner_of
 from fewstep.mapping import Mapping, Workers
-from fewstep.run import BEST, METRICS, Row, Run, Watch, best_update, checkpoints, read_metrics, train_run
+from fewstep.run import Run, Watch, train_run
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.training import DivergedError, Training
 from run_builders import (
@@ -41,7 +41,7 @@ import numpy as np
 import torch._dynamo  # which the first optimizer imports
 sys.path.insert(0, sys.argv[1])
 from run_builders import TRAINING, train_sinusoids
-from fewstep.run import newest_update
+from fewstep.journal import newest_update
 import dataclasses
 
 folder = Path(sys.argv[2])
@@ -145,7 +145,7 @@ def test_a_run_that_crashed_and_resumed_is_bit_identical_to_one_that_did_not(kin
 
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_crash_between_a_checkpoint_and_its_copy_as_the_best_loses_nothing(which, whole, tmp_path, monkeypatch):
-    save, copies = runs.save_checkpoint, []
+    save, copies = journal.save_checkpoint, []
 
     def crash_at_best(path: Path, *rest: object) -> None:
         copies.extend([path] * (path.name == BEST))
@@ -154,7 +154,7 @@ def test_a_crash_between_a_checkpoint_and_its_copy_as_the_best_loses_nothing(whi
         save(path, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save_checkpoint", crash_at_best)
+        patch.setattr(journal, "save_checkpoint", crash_at_best)
         with pytest.raises(Crash):
             train_sinusoids(tmp_path)
     assert_same_run(tmp_path, train_sinusoids(tmp_path), whole)
@@ -232,7 +232,7 @@ def test_a_truncated_newest_checkpoint_is_named_and_deleting_it_resumes_from_the
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     train_sinusoids(tmp_path, watch=stop_after(3))
-    with pytest.raises(ValueError, match="another recipe or seed"):
+    with pytest.raises(ValueError, match="another recipe, net, tasks or seed"):
         train_sinusoids(tmp_path, identity="another")
 
 

@@ -49,6 +49,10 @@ _HOMES = {
 __all__ = [*_HOMES]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: the command line's help must not wait for torch."""
     if name not in _HOMES:

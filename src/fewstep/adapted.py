@@ -32,14 +32,14 @@ def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> n
         phi = {**phi, **norms.take_observed(observer)}
     for layer in net.modules():
         if isinstance(layer, _BatchNorm):
-            _keep_statistics(layer)
+            _keep_statistics(layer, support.x.device)
     net.load_state_dict({name: value.detach() for name, value in phi.items()}, strict=False)
     return net
 
 
-def _keep_statistics(layer: _BatchNorm) -> None:
+def _keep_statistics(layer: _BatchNorm, device: torch.device) -> None:
     """Make sure that evaluation mode reads running statistics, whatever the net was built with."""
     if layer.running_mean is None:
         layer.track_running_stats = True
-        layer.running_mean = torch.zeros(layer.num_features)
-        layer.running_var = torch.ones(layer.num_features)
+        layer.running_mean = torch.zeros(layer.num_features, device=device)
+        layer.running_var = torch.ones(layer.num_features, device=device)

@@ -1,9 +1,15 @@
 """The library's front door: train, evaluate, adapt and audit with any net and any tasks."""
 
+import copy
 import dataclasses
+import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from fewstep import adapted, auditing, evaluation
 from fewstep.algorithm import Algorithm
@@ -11,14 +17,19 @@ from fewstep.autotune import choose_mapping
 from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Examples
+from fewstep.digest import digest
+from fewstep.durable import replace_file
 from fewstep.evaluation import Evaluation, Result
+from fewstep.journal import METRICS, Row, checkpoints
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
-from fewstep.run import Run, Watch, checkpoints, train_run
+from fewstep.run import Run, Watch, train_run
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.training import Training
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -26,32 +37,42 @@ def train(
     algorithm: Algorithm,
     tasks: Splits,
     *,
-    updates: int = 2000,
+    updates: int | None = None,
     training: Training | None = None,
     loss: Loss = "mean_cross_entropy",
     norm: Norm = "transductive",
     seed: int = 0,
+    device: torch.device | str = "cpu",
     mapping: Mapping | None = None,
     out: str | Path | None = None,
     minutes: float | None = None,
+    see: Callable[[Row], None] = lambda row: None,
 ) -> Run:
     """Meta-train any `nn.Module`; the module itself is copied, never changed.
 
-    With `out`, metrics and checkpoints go there, and calling again with the same arguments continues from the
-    newest checkpoint. `mapping` defaults to the fastest of a few, measured at the start.
+    `updates` goes before `training.updates`. With `out`, the audit, metrics and checkpoints go there, and calling
+    again with the same arguments continues from the newest checkpoint. `mapping` defaults to the fastest of a few,
+    measured at the start. `see` gets every row of the log as it is written.
 
     Raises `ValueError` where net, tasks and loss do not fit together.
     """
-    training = training or Training(updates=updates)
-    learner = learner_of(net, algorithm, loss=loss, norm=norm, seed=seed).to("cpu")
+    if not isinstance(tasks, Splits):
+        raise ValueError(f"tasks is a {type(tasks).__name__}, expected train, val and test tasks: its `.build()`")
+    training = training or Training()
+    if updates is not None:
+        training = dataclasses.replace(training, updates=updates)
     batch = tasks.train.sample(seed, "tuning", 0, training.meta_batch)
-    learner.check_outputs(batch.select(0), tasks.train.outputs)
-    shapes = {name: tuple(tensor.shape) for name, tensor in learner.model.parameters().items()}
+    start = learner_of(_initialised(net, batch.support.x[0]), algorithm, loss=loss, norm=norm, seed=seed).to("cpu")
+    learner = start.checked(batch.select(0), tasks.train.outputs).to(device)
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         mapping = mapping or _mapping_of(folder)
-    mapping = mapping or choose_mapping(learner, batch)
+    if folder is None or not checkpoints(folder):
+        _audit(learner, tasks, seed, folder)
+    mapping = mapping or choose_mapping(learner, batch.to(device))
+    shapes = {name: list(tensor.shape) for name, tensor in learner.model.parameters().items()}
+    parts = [type(net).__qualname__, shapes, repr(algorithm), repr(training), loss, norm, seed, tasks.summary]
     return train_run(
         learner,
         tasks,
@@ -59,10 +80,10 @@ def train(
         Evaluation(steps=algorithm.inner_steps),
         seed=seed,
         mapping=mapping,
-        identity=repr((type(net).__qualname__, shapes, algorithm, training, loss, norm, seed, tasks.summary)),
+        identity=digest(parts),
         about={"algorithm": repr(algorithm), "training": repr(training), "mapping": dataclasses.asdict(mapping)},
         folder=folder,
-        watch=Watch(minutes=minutes),
+        watch=Watch(see=see, minutes=minutes),
     )
 
 
@@ -84,11 +105,29 @@ def audit(run: Run | Learner, tasks: Splits, *, seed: int = 0) -> Card:
     return auditing.audit(_learner(run), tasks, seed=seed)
 
 
+def _learner(run: Run | Learner) -> Learner:
+    return run.learner if isinstance(run, Run) else run
+
+
+def _initialised(net: nn.Module, x: torch.Tensor) -> nn.Module:
+    """The net, or, where it has lazy layers, a copy of it that has seen an input."""
+    if not any(is_lazy(parameter) for parameter in net.parameters()):
+        return net
+    net = copy.deepcopy(net)
+    with torch.no_grad():
+        net(x)
+    return net
+
+
+def _audit(learner: Learner, tasks: Splits, seed: int, folder: Path | None) -> None:
+    card = auditing.audit(learner, tasks, seed=seed)
+    logger.info("audit:\n%s", card)
+    if folder is not None:
+        row = {"kind": "audit", "update": 0, **card.as_json()}
+        replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
+
+
 def _mapping_of(folder: Path) -> Mapping | None:
     """The mapping of a stopped run, which its resumption must share to be bit-identical."""
     found = checkpoints(folder)
     return Mapping(**load_checkpoint(found[-1]).about["mapping"]) if found else None
-
-
-def _learner(run: Run | Learner) -> Learner:
-    return run.learner if isinstance(run, Run) else run

@@ -11,6 +11,8 @@ from fewstep.training import meta_gradient
 
 logger = logging.getLogger(__name__)
 
+NOTICEABLE = 1.1
+"""The least gain that changes the choice: less may be noise."""
 WORTHWHILE = 1.5
 """The gain of one chunk size over the one before that makes a larger one worth trying: batching every task of a
 convolutional net on a CPU is slow and takes gigabytes, so it is not even tried where small chunks gain little."""
@@ -26,25 +28,25 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) ->
 
     Chunks grow while that pays. A net that cannot be vectorised keeps the loop, and one line says why.
     """
-    if learner.model.has_dropout:
+    if learner.model.is_stochastic:
         return Mapping()
     count = len(batch.support.x)
     if batch.support.x.device.type != "cpu":
         return Mapping(chunk=count)
     threads = min(available_threads() if threads is None else threads, count)
-    best, best_seconds = Mapping(threads=threads), float("inf")
-    for chunk in (1, 4, count):
+    best = Mapping(threads=threads)
+    best_seconds = seconds_per_task(learner, batch, best)
+    for chunk in sorted({4, -(-count // threads), count} - {1}):
         mapping = Mapping(threads=min(threads, -(-count // chunk)), chunk=chunk)
         try:
             seconds = seconds_per_task(learner, batch, mapping)
         except RuntimeError as error:
-            logger.info("chunk %d: this net cannot be vectorised (%s)", chunk, str(error).partition("\n")[0])
+            logger.info("chunks of %d: this net cannot be vectorised (%s)", chunk, str(error).partition("\n")[0])
             break
-        logger.info("%d threads, chunks of %d: %.1f ms per task", mapping.threads, chunk, 1000 * seconds)
-        paid = best_seconds / seconds
-        if paid > 1:
+        gain = best_seconds / seconds
+        if gain > NOTICEABLE:
             best, best_seconds = mapping, seconds
-        if paid < WORTHWHILE:
+        if gain < WORTHWHILE:
             break
     return best
 
@@ -56,4 +58,6 @@ def seconds_per_task(learner: Learner, batch: Task, mapping: Mapping) -> float:
         meta_gradient(learner, tasks, workers, 0)
         began = time.perf_counter()
         meta_gradient(learner, tasks, workers, 0)
-        return (time.perf_counter() - began) / len(tasks.support.x)
+        seconds = (time.perf_counter() - began) / len(tasks.support.x)
+    logger.info("%d threads, chunks of %d: %.1f ms per task", mapping.threads, mapping.chunk, 1000 * seconds)
+    return seconds

@@ -1,8 +1,6 @@
 """Checkpoints: one safetensors file each, its JSON in the metadata, on disk whole or not at all."""
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fewstep.core import Meta
+from fewstep.durable import replace_file
 
 FORMAT = 1
 
@@ -75,8 +74,8 @@ def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
         )
     if identity is not None and header["identity"] != identity:
         raise ValueError(
-            f"{path} belongs to another recipe or seed than the run it lies in ({header['identity']}, expected "
-            f"{identity}); restore the run's own recipe.json and checkpoints"
+            f"{path} belongs to another run, of another recipe, net, tasks or seed ({header['identity']}, expected "
+            f"{identity}); give this run a folder of its own, or restore the checkpoints that belong here"
         )
     meta = Meta({}, {})
     optimizer: dict[str, Any] = {
@@ -90,31 +89,6 @@ def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
         else:
             getattr(meta, kind).setdefault(group, {})[name] = tensor
     return Checkpoint(header["update"], header["seconds"], header["identity"], meta, optimizer, header.get("about", {}))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, durably, or leave what was there."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there before is intact") from error
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # Windows cannot open folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:

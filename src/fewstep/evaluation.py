@@ -68,20 +68,27 @@ class Result:
 
     def __str__(self) -> str:
         """One line, as `98.71 ± 0.12 % (95 % CI, 1000 tasks × 5 queries, seed 0, transductive, 3 steps)`."""
-        kind = "transductive" if self.transductive else "per query"
-        return f"{self._line(self.score, kind)}"
+        return self._line(self.score, self._kind())
 
     def per_query_line(self) -> str:
         """The line of the per-query score."""
         return self._line(self.per_query, "per query")
 
-    def _line(self, score: Score, kind: str) -> str:
+    def value(self, score: Score) -> str:
+        """`98.71 ± 0.12 %`, or `MSE 0.1234 ± 0.0056`."""
         if self.metric == "accuracy":
-            value = f"{100 * score.mean:.2f} ± {100 * score.ci95:.2f} %"
-        else:
-            value = f"MSE {score.mean:.4f} ± {score.ci95:.4f}"
+            return f"{100 * score.mean:.2f} ± {100 * score.ci95:.2f} %"
+        return f"MSE {score.mean:.4f} ± {score.ci95:.4f}"
+
+    def _kind(self) -> str:
+        if self.transductive:
+            return "transductive"
+        return f"{self.norm} statistics" if self.norm != "transductive" else "per query"
+
+    def _line(self, score: Score, kind: str) -> str:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        return f"{value} (95 % CI, {self.tasks} tasks × {self.queries} queries, seed {self.seed}, {kind}, {steps})"
+        conditions = f"{self.tasks} tasks × {self.queries} queries, seed {self.seed}, {kind}, {steps}"
+        return f"{self.value(score)} (95 % CI, {conditions})"
 
     def as_json(self) -> dict[str, object]:
         """Plain values for `result.json`."""
@@ -145,10 +152,10 @@ def task_scores(learner: Learner, model: Model, task: Task, steps: int) -> TaskS
     def with_support_alone(query: Tensor) -> Tensor:
         return learner.algorithm.predict(model, path[-1], torch.cat([task.support.x, query[None]]))[-1]
 
-    if model.is_recurrent:
-        alone = torch.stack([with_support_alone(query) for query in task.query.x])
-    else:
+    try:
         alone = torch.func.vmap(with_support_alone)(task.query.x)
+    except RuntimeError:  # a net that cannot be vectorised: the same, one by one
+        alone = torch.stack([with_support_alone(query) for query in task.query.x])
     return TaskScores(torch.stack(at_step), score(model, alone, task.query.y))
 
 

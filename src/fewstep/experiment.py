@@ -15,12 +15,14 @@ from fewstep import recipe as recipes
 from fewstep.auditing import audit
 from fewstep.autotune import choose_mapping
 from fewstep.card import Card
-from fewstep.checkpoint import load_checkpoint, replace_file
+from fewstep.checkpoint import load_checkpoint
+from fewstep.durable import replace_file
 from fewstep.evaluation import Result, evaluate
+from fewstep.journal import BEST, METRICS, checkpoints, put_meta
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
 from fewstep.recipe import Built, Recipe
-from fewstep.run import BEST, METRICS, Run, Watch, checkpoints, put_meta, train_run
+from fewstep.run import Run, Watch, train_run
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +60,15 @@ def create(
 
     Raises `FileExistsError` for a folder that already holds a run; nothing is written unless all is well.
     """
-    if (folder / RECIPE).exists():
-        raise FileExistsError(
-            f"{folder} already holds a run; continue it with `fewstep resume {folder}`, or give --out another name"
-        )
+    refuse_taken(folder)
+    if seed < 0:
+        raise ValueError(f"seed={seed}: expected 0 or more")
     built = _on(recipes.build(recipe, data_root, seed), device)
     card = audit(built.learner, built.splits, seed=seed)
     logger.info("audit:\n%s", card)
+    if not card.passed:
+        failed = "; ".join(check.finding for check in card.checks if check.verdict in ("leak", "wrong"))
+        raise ValueError(f"the audit failed, no result of this run would mean what it says: {failed}")
     batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(device)
     mapping = mapping or choose_mapping(built.learner, batch, threads)
     logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
@@ -77,12 +81,22 @@ def create(
         card=card,
         built=built,
         device=device,
-        identity=recipes.digest(recipes.to_json(recipe), seed),
+        identity=recipes.identity_of(recipes.to_json(recipe), seed),
     )
     row = {"kind": "audit", "update": 0, **card.as_json()}
     replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
     replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
     return experiment
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raise `FileExistsError` for a folder that holds a run, or anything of one."""
+    if (folder / RECIPE).exists():
+        raise FileExistsError(
+            f"{folder} already holds a run; continue it with `fewstep resume {folder}`, or give --out another name"
+        )
+    if (folder / METRICS).exists() or checkpoints(folder):
+        raise FileExistsError(f"{folder} holds the log or checkpoints of another run; give --out another name")
 
 
 def load(folder: Path, *, data_root: Path, device: str | None = None) -> Experiment:
@@ -107,7 +121,7 @@ def load(folder: Path, *, data_root: Path, device: str | None = None) -> Experim
         card=Card.from_json(header["audit"]),
         built=built,
         device=device,
-        identity=recipes.digest(header["recipe"], seed),
+        identity=recipes.identity_of(header["recipe"], seed),
     )
 
 
@@ -150,6 +164,7 @@ def finish(experiment: Experiment, run: Run) -> Result:
         "selected_update": run.selected_update,
         "status": run.status,
         "training_seconds": round(run.seconds, 1),
+        "training_seed": experiment.seed,
         "measured_order": experiment.card.order,
         "versions": versions(),
     }
@@ -187,14 +202,12 @@ def versions() -> dict[str, str | None]:
 def _commit() -> str | None:
     """The commit of a source checkout, with a + where it was changed; None for an installed package."""
     here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
     try:
-        told = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        tracked = [*git, "ls-files", "--error-unmatch", Path(__file__).name]  # else the checkout is somebody else's
+        subprocess.run(tracked, capture_output=True, timeout=10, check=True)
+        describe = [*git, "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        told = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return told.stdout.strip() or None

@@ -1,5 +1,6 @@
 """A learner: a model, an algorithm, and what meta-training has learned so far."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -44,16 +45,36 @@ class Learner:
         meta = map_tensors(lambda tensor: tensor.detach().to(device, dtype, copy=True), self.meta)
         return Learner(model=self.model.to(device, dtype), algorithm=self.algorithm, meta=meta)
 
-    def check_outputs(self, task: Task, outputs: int) -> None:
-        """Raise `ValueError` unless the net maps a support set to `outputs` columns."""
+    def checked(self, task: Task, outputs: int) -> "Learner":
+        """This learner, knowing what its net was seen to do: draw random numbers, mix the queries of a batch.
+
+        Raises `ValueError` unless the net maps a support set to `outputs` columns and the loss fits the targets.
+        """
+        model, support, query = self.model, task.support, task.query
+        theta = model.parameters()
+        before = torch.get_rng_state()
         with torch.no_grad():
-            found = self.model.support_outputs(self.model.parameters(), task.support.x)
-        if found.dim() != 2 or found.shape[1] != outputs:
-            what = "ways" if self.model.is_classifier else "target dimensions"
-            raise ValueError(
-                f"the net's output has shape {list(found.shape)}, but the tasks have {outputs} {what}: "
-                f"expected [{len(task.support.x)}, {outputs}]; give the net's last layer {outputs} outputs"
-            )
+            _check_outputs(model.support_outputs(theta, support.x), support, outputs, model.is_classifier)
+            is_stochastic = model.is_stochastic or not torch.equal(before, torch.get_rng_state())
+            phi = model.settle(theta, support.x)
+            others = torch.cat([query.x[:1], query.x[1:] / 2])
+            first, with_others = model.query_outputs(phi, query.x)[0], model.query_outputs(phi, others)[0]
+        torch.set_rng_state(before)
+        mixes = not is_stochastic and not torch.allclose(first, with_others, rtol=1e-4, atol=1e-5)
+        seen = dataclasses.replace(model, is_stochastic=is_stochastic, is_transductive=model.is_transductive or mixes)
+        return dataclasses.replace(self, model=seen)
+
+
+def _check_outputs(found: Tensor, support: Examples, outputs: int, is_classifier: bool) -> None:
+    if is_classifier == support.y.is_floating_point():
+        kind, loss = ("values", "mean_squared_error") if is_classifier else ("class ids", "mean_cross_entropy")
+        raise ValueError(f"the targets of these tasks are {kind}: set loss='{loss}'")
+    if found.dim() != 2 or found.shape[1] != outputs:
+        what = "ways" if is_classifier else "target dimensions"
+        raise ValueError(
+            f"the net's output has shape {list(found.shape)}, but the tasks have {outputs} {what}: "
+            f"expected [{len(support.x)}, {outputs}]; give the net's last layer {outputs} outputs"
+        )
 
 
 def learner_of(

@@ -39,10 +39,12 @@ class Workers:
     """
 
     def __init__(self, model: Model, mapping: Mapping, *, seed: int = 0) -> None:
-        if model.has_dropout and mapping != Mapping():
-            raise ValueError(f"a net with dropout needs the loop, Mapping(threads=1, chunk=1), got {mapping}")
+        if model.is_stochastic and mapping != Mapping():
+            raise ValueError(
+                f"a net that draws random numbers (dropout) needs Mapping(threads=1, chunk=1), got {mapping}"
+            )
         self.mapping = mapping
-        self._seed = seed if model.has_dropout else None
+        self._seed = seed if model.is_stochastic else None
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
         for _ in range(mapping.threads):
             self._models.put(copy.deepcopy(model))

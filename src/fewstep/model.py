@@ -1,6 +1,7 @@
 """A net as a pure function of its named parameters, with its norm policy and its loss."""
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -29,6 +30,10 @@ class Model:
     names: tuple[str, ...]
     loss_name: Loss
     norm: Norm
+    is_transductive: bool
+    """Whether a query's prediction depends on the queries forwarded with it."""
+    is_stochastic: bool
+    """Whether a forward in training draws random numbers."""
 
     def parameters(self) -> Params:
         """The trainable parameters of the net as built, by its own names; detached copies."""
@@ -65,28 +70,9 @@ class Model:
         """Whether outputs are logits over classes."""
         return self.loss_name == "mean_cross_entropy"
 
-    @property
-    def is_transductive(self) -> bool:
-        """Whether a query's prediction depends on the queries forwarded with it."""
-        return self.norm == "transductive" and norms.has_batch_norm(self.net)
-
-    @property
-    def has_dropout(self) -> bool:
-        """Whether forwards in training draw random numbers."""
-        return any(
-            isinstance(layer, _DropoutNd) or (isinstance(layer, nn.RNNBase | nn.MultiheadAttention) and layer.dropout)
-            for layer in self.net.modules()
-            if layer.training
-        )
-
-    @property
-    def is_recurrent(self) -> bool:
-        """Whether a layer is recurrent: vmap fails on those."""
-        return any(isinstance(layer, nn.RNNBase) for layer in self.net.modules())
-
     def for_evaluation(self) -> "Model":
         """A copy in evaluation mode: no dropout."""
-        model = copy.deepcopy(self)
+        model = dataclasses.replace(copy.deepcopy(self), is_stochastic=False)
         for net in (model.net, model.support_net, model.query_net, model.observer):
             if net is not None:
                 net.eval()
@@ -103,7 +89,8 @@ class Model:
     @staticmethod
     def _call(net: nn.Module, tensors: Params, x: Tensor) -> Tensor:
         outputs = functional_call(net, tensors, (x,))
-        assert isinstance(outputs, Tensor)
+        if not isinstance(outputs, Tensor):
+            raise ValueError(f"the net returned a {type(outputs).__name__}, expected one tensor [N, outputs]")
         return outputs
 
 
@@ -125,4 +112,13 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
         names=names,
         loss_name=loss,
         norm=norm,
+        is_transductive=norm == "transductive" and norms.has_batch_norm(net),
+        is_stochastic=any(_draws(layer) for layer in net.modules()),
     )
+
+
+def _draws(layer: nn.Module) -> bool:
+    """Whether a layer is known to draw random numbers; `Learner.checked` sees the others at work."""
+    if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
+        return float(layer.dropout) > 0
+    return isinstance(layer, _DropoutNd)

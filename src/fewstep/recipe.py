@@ -1,8 +1,6 @@
 """A recipe: everything that decides a result, in one frozen value that is printed, stored and overridden."""
 
 import dataclasses
-import hashlib
-import json
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import tyro
 
 from fewstep import seeding
 from fewstep.algorithms.maml import MAML
+from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
 from fewstep.learner import Learner, learner_of
 from fewstep.model import Loss
@@ -85,15 +84,14 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     with seeding.seeded(seed, "net"):
         net = recipe.net.build(source.train.inputs, source.train.outputs)
     learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed).to("cpu")
-    learner.check_outputs(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
+    learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
     summary: dict[str, object] = {"train": source.summary, "test": target.summary}
     return Built(learner, Splits(source.train, target.val or source.val, target.test, summary, target.overlap))
 
 
-def digest(values: Any, seed: int) -> str:
-    """16 hexadecimal digits that tell one recipe, as `to_json` wrote it, and seed from another."""
-    text = json.dumps([values, seed], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def identity_of(values: Any, seed: int) -> str:
+    """What tells one recipe, as `to_json` wrote it, and seed from another."""
+    return digest([values, seed], sort_keys=True)
 
 
 def to_json(value: Any) -> Any:

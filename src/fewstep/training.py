@@ -100,7 +100,7 @@ def updates(
         loss = outcome.loss.item()
         if not (math.isfinite(loss) and all(t.isfinite().all() for t in _tensors(outcome.gradient))):
             raise DivergedError(
-                f"update {update + 1}: the loss is {loss:g} and the meta-gradient is not finite; "
+                f"update {update + 1}: the loss is {loss:g} (it or the meta-gradient is not finite); "
                 f"lower training.lr or algorithm.inner-lr, or set training.clip-norm"
             )
         _step(learner.meta, outcome, optimizer, training, update)

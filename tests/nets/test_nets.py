@@ -126,18 +126,18 @@ def test_a_wrong_import_path_says_what_is_wrong(
 def test_a_net_of_the_wrong_width_is_refused_with_the_width_that_is_wanted():
     learner = learner_of(smooth_net(ways=4), MAML(inner_lr=0.1))
     with pytest.raises(ValueError, match=r"\[6, 4\].* 3 ways.*\[6, 3\]"):
-        learner.check_outputs(smooth_task(ways=3, shots=2), 3)
+        learner.checked(smooth_task(ways=3, shots=2), 3)
 
 
 def test_a_net_whose_output_is_not_a_table_is_refused():
     net = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1), nn.Flatten(0))
     learner = learner_of(net, MAML(inner_lr=0.1), loss="mean_squared_error")
     with pytest.raises(ValueError, match=r"\[10\].*target dimensions"):
-        learner.check_outputs(Sinusoid().sample(0, "train", 0, 1).select(0), 1)
+        learner.checked(Sinusoid().sample(0, "train", 0, 1).select(0), 1)
 
 
 def test_a_net_of_the_right_width_passes():
-    learner_of(smooth_net(ways=3), MAML(inner_lr=0.1)).check_outputs(smooth_task(ways=3), 3)
+    learner_of(smooth_net(ways=3), MAML(inner_lr=0.1)).checked(smooth_task(ways=3), 3)
 
 
 def test_a_net_with_nothing_to_learn_is_refused():

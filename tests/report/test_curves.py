@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewstep.journal import Row
 from fewstep.report import curves
-from fewstep.run import Row
 
 
 def rows(metric: str, updates: int, validate_every: int) -> list[Row]:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from fewstep.checkpoint import load_checkpoint
+from fewstep.journal import BEST
 from fewstep.report import contents, page
-from fewstep.run import BEST
 from run_builders import identical
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

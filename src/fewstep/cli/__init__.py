@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fewstep.nearest import nearest
+
 VERBS = {
     "recipes": "list the recipes, or print one whole",
     "train": "train a recipe into a run folder, test it and write its report",
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         return _say(f"fewstep {importlib.import_module('importlib.metadata').version('fewstep')}")
     if words[0] not in VERBS:
-        return _fail(f"there is no verb '{words[0]}'{_nearest(words[0])}; `fewstep --help` lists them", code=2)
+        return _fail(f"there is no verb '{words[0]}'{nearest(words[0], VERBS)} (`fewstep --help` lists them)", code=2)
     try:
         verb = importlib.import_module(f"fewstep.cli.{words[0]}")
         code: int = verb.main(words[1:])
@@ -57,11 +59,6 @@ def _help() -> str:
         "`fewstep VERB --help` explains every option with its default; `fewstep train RECIPE --help` every field of\n"
         f"that recipe. {DEBUG} shows the traceback of an error. `fewstep train` alone trains the embedded recipe."
     )
-
-
-def _nearest(word: str) -> str:
-    near = importlib.import_module("difflib").get_close_matches(word, VERBS, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def _say(text: str, code: int = 0) -> int:

@@ -8,8 +8,9 @@ import tyro
 
 from fewstep import experiment
 from fewstep.auditing import audit
-from fewstep.cli.options import DataRoot, RunFolder, data_root
-from fewstep.run import newest_update
+from fewstep.cli.options import DataRoot, RunFolder
+from fewstep.journal import newest_update
+from fewstep.tasks.cache import data_root
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 
-from fewstep.cli.options import DataRoot, data_root
+from fewstep.cli.options import DataRoot
 from fewstep.tasks import omniglot_archives
-from fewstep.tasks.cache import cache_folder
+from fewstep.tasks.cache import cache_folder, data_root
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.protocols import ProtocolName
 from fewstep.tasks.sinusoid import Sinusoid

@@ -10,8 +10,9 @@ from typing import Literal
 import tyro
 
 from fewstep import experiment
-from fewstep.cli.options import DataRoot, RunFolder, data_root
+from fewstep.cli.options import DataRoot, Device, RunFolder, device_of
 from fewstep.evaluation import evaluate
+from fewstep.tasks.cache import data_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +33,16 @@ class EvaluateArguments:
     """which split's classes"""
     json: bool = False
     """print everything as JSON"""
+    device: Device = "auto"
     data_root: DataRoot = None
 
 
 def main(words: Sequence[str]) -> int:
     """Parse, evaluate, print."""
     arguments = tyro.cli(EvaluateArguments, prog="fewstep evaluate", args=list(words))
-    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root))
+    loaded = experiment.load(
+        arguments.run, data_root=data_root(arguments.data_root), device=device_of(arguments.device)
+    )
     learner = experiment.trained(loaded)
     tasks = getattr(loaded.built.splits, arguments.split)
     if tasks is None:
@@ -53,5 +57,5 @@ def main(words: Sequence[str]) -> int:
     if result.transductive:
         sys.stdout.write(f"{result.per_query_line()}\n")
     for step, score in enumerate(result.at_step):
-        sys.stdout.write(f"after {step} steps: {score.mean:.4f} ± {score.ci95:.4f}\n")
+        sys.stdout.write(f"after {step} {'step' if step == 1 else 'steps'}: {result.value(score)}\n")
     return 0

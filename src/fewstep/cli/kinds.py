@@ -1,27 +1,30 @@
-"""Choices between kinds of a recipe's part: `--net mlp`, `--net my_module:Net`, `--algorithm.optimizer adagrad`."""
+"""Choices between kinds of a recipe's parts: `--net my_module:Net`, `--algorithm.optimizer adagrad`."""
 
 import dataclasses
-import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fewstep.inner.adagrad import Adagrad
 from fewstep.inner.sgd import SGD
+from fewstep.nearest import nearest
 from fewstep.nets.conv4 import Conv4
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import NetSpec, Recipe
+from fewstep.tasks.images import ImageFolder
 
 Kind = TypeVar("Kind")
 
 NET = "--net"
 OPTIMIZER = "--algorithm.optimizer"
+FOLDER = "--tasks.folder"
 NETS: dict[str, NetSpec] = {"conv4": Conv4(), "mlp": MLP()}
 OPTIMIZERS: dict[str, SGD | Adagrad] = {"sgd": SGD(), "adagrad": Adagrad()}
 
 HELP = (
     f"{NET} {{{','.join(NETS)}}} or {NET} my_module:Net chooses another net, "
-    f"{OPTIMIZER} {{{','.join(OPTIMIZERS)}}} another inner optimizer; their own fields can then be set as well"
+    f"{OPTIMIZER} {{{','.join(OPTIMIZERS)}}} another inner optimizer, {FOLDER} DIR your own images "
+    "(DIR/CLASS/IMAGE) to train and test on; their own fields can then be set as well"
 )
 
 
@@ -34,23 +37,37 @@ def choose_kinds(recipe: Recipe, words: Sequence[str]) -> tuple[Recipe, list[str
     remaining = iter(words)
     for word in remaining:
         option, _, value = word.partition("=")
-        if option == NET:
-            recipe = dataclasses.replace(recipe, net=_net(value or next(remaining, "")))
-        elif option == OPTIMIZER:
-            optimizer = _kind(OPTIMIZERS, option, value or next(remaining, ""))
-            recipe = dataclasses.replace(recipe, algorithm=dataclasses.replace(recipe.algorithm, optimizer=optimizer))
-        else:
+        if option not in CHOICES:
             left.append(word)
+            continue
+        recipe = CHOICES[option](recipe, value or next(remaining, ""))
     return recipe, left
 
 
-def _net(name: str) -> NetSpec:
-    return Imported(path=name) if ":" in name else _kind(NETS, NET, name)
+def _with_net(recipe: Recipe, name: str) -> Recipe:
+    net = Imported(path=name) if ":" in name else _kind(NETS, NET, name, recipe.net)
+    return dataclasses.replace(recipe, net=net)
 
 
-def _kind(kinds: dict[str, Kind], option: str, name: str) -> Kind:
+def _with_optimizer(recipe: Recipe, name: str) -> Recipe:
+    optimizer = _kind(OPTIMIZERS, OPTIMIZER, name, recipe.algorithm.optimizer)
+    return dataclasses.replace(recipe, algorithm=dataclasses.replace(recipe.algorithm, optimizer=optimizer))
+
+
+def _with_folder(recipe: Recipe, folder: str) -> Recipe:
+    tasks = ImageFolder(folder=folder)
+    return dataclasses.replace(recipe, train_tasks=tasks, test_tasks=tasks)
+
+
+CHOICES: dict[str, Callable[[Recipe, str], Recipe]] = {
+    NET: _with_net,
+    OPTIMIZER: _with_optimizer,
+    FOLDER: _with_folder,
+}
+
+
+def _kind(kinds: dict[str, Kind], option: str, name: str, present: Kind) -> Kind:
+    """The kind by its name; the one at hand, with its fields, where it is of that kind already."""
     if name not in kinds:
-        near = difflib.get_close_matches(name, kinds, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"{option} {name}: expected one of {', '.join(kinds)}{hint}")
-    return kinds[name]
+        raise ValueError(f"{option} {name}: expected one of {', '.join(kinds)}{nearest(name, kinds)}")
+    return present if type(present) is type(kinds[name]) else kinds[name]

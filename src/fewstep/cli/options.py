@@ -1,13 +1,10 @@
 """Options that several verbs share."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
-
-from fewstep.tasks.cache import cache_folder
 
 DataRoot = Annotated[
     Path | None,
@@ -17,13 +14,6 @@ Device = Annotated[
     str, tyro.conf.arg(help="where to compute: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")
 ]
 RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="a run folder", metavar="RUN")]
-
-
-def data_root(given: Path | None) -> Path:
-    """The folder of the data sets: as given, else `FEWSTEP_DATA`, else in the user's cache folder."""
-    if given is not None:
-        return given
-    return Path(os.environ.get("FEWSTEP_DATA") or cache_folder() / "data")
 
 
 def device_of(name: str) -> str:

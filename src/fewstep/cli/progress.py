@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fewstep.run import Row
+from fewstep.journal import Row
 
 SECONDS_BETWEEN_LINES = 10.0
 SMOOTHING = 0.95
@@ -43,7 +43,8 @@ class Reporter:
     def see(self, row: Row) -> None:
         """Take one row."""
         if row["kind"] == "validation":
-            self.console.print(f"update {row['update']}: validation {row['score']:.4f} ± {row['ci95']:.4f}")
+            found = "not finite" if row["score"] is None else f"{row['score']:.4f} ± {row['ci95']:.4f}"
+            self.console.print(f"update {row['update']}: validation {found}")
             return
         for name in row.keys() & {"loss", "accuracy", "tasks_per_second"}:
             before = self._smooth.setdefault(name, row[name])
@@ -60,4 +61,5 @@ class Reporter:
 
     def _left(self, row: Row, now: float) -> str:
         seconds = (now - self._began) / max(row["update"] - self._first, 1) * (self._updates - row["update"])
-        return f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+        minutes, rest = divmod(int(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{rest:02} left"

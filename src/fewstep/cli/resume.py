@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import tyro
 
 from fewstep import experiment
-from fewstep.cli.options import DataRoot, RunFolder, data_root
+from fewstep.cli.options import DataRoot, RunFolder
 from fewstep.cli.session import run_to_report
+from fewstep.tasks.cache import data_root
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ from types import FrameType
 from fewstep import experiment
 from fewstep.cli.progress import Reporter
 from fewstep.experiment import Experiment
+from fewstep.journal import newest_update
 from fewstep.report import page
-from fewstep.run import Run, Watch, newest_update
+from fewstep.run import Run, Watch
 from fewstep.training import DivergedError
 
 
@@ -25,12 +26,16 @@ def run_to_report(created: Experiment, *, minutes: float | None) -> int:
         page.write(created, run.learner)
         sys.stderr.write(f"stopped after update {run.update}, saved; continue with `fewstep resume {created.folder}`\n")
         return 130
-    result = experiment.finish(created, run)
-    path = page.write(created, run.learner)
     if run.status == "out of time":
         sys.stderr.write(f"out of time after update {run.update}; continue with `fewstep resume {created.folder}`\n")
+    try:
+        result = experiment.finish(created, run)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"trained and saved, not tested; `fewstep resume {created.folder}` tests it\n")
+        return 130
     lines = [str(result)] + ([result.per_query_line()] if result.transductive else [])
-    sys.stdout.write("\n".join(lines) + f"\nreport: {path}\n")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(f"report: {page.write(created, run.learner)}\n")
     return 0
 
 

@@ -13,10 +13,11 @@ import tyro
 from fewstep import experiment, recipes
 from fewstep.autotune import available_threads
 from fewstep.cli.kinds import HELP, choose_kinds
-from fewstep.cli.options import DataRoot, Device, data_root, device_of
+from fewstep.cli.options import DataRoot, Device, device_of
 from fewstep.cli.session import run_to_report, show_log
 from fewstep.mapping import Mapping
 from fewstep.recipe import Recipe, build, to_json
+from fewstep.tasks.cache import data_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class TrainArguments:
 
 def main(words: Sequence[str]) -> int:
     """Parse, train, report."""
-    name, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (recipes.DEFAULT, words)
+    name, rest = _recipe_name(words)
     default, rest = choose_kinds(recipes.find(name), rest)
     arguments = tyro.cli(
         TrainArguments,
@@ -58,9 +59,9 @@ def main(words: Sequence[str]) -> int:
     if arguments.updates is not None:
         training = dataclasses.replace(recipe.training, updates=arguments.updates)
         recipe = dataclasses.replace(recipe, training=training)
-    if arguments.dry_run:
-        return _show(recipe, arguments)
     folder = arguments.out or Path("runs") / f"{recipe.name}-s{arguments.seed}"
+    if arguments.dry_run:
+        return _show(recipe, folder, arguments)
     show_log()
     sys.stderr.write(f"{recipe.name}: {recipe.about}\n")
     created = experiment.create(
@@ -75,6 +76,14 @@ def main(words: Sequence[str]) -> int:
     return run_to_report(created, minutes=arguments.minutes)
 
 
+def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The recipe, first or anywhere among the options, and the other words."""
+    known = [recipe.name for recipe in recipes.ALL]
+    names = [word for i, word in enumerate(words) if word in known or (i == 0 and not word.startswith("-"))]
+    name = names[0] if names else recipes.DEFAULT
+    return name, [word for word in words if word != name]
+
+
 def _mapping(arguments: TrainArguments) -> Mapping | None:
     """What --threads and --chunk fix; None where the clock is to choose."""
     if arguments.chunk is None:
@@ -83,9 +92,15 @@ def _mapping(arguments: TrainArguments) -> Mapping | None:
     return Mapping(threads=threads, chunk=arguments.chunk)
 
 
-def _show(recipe: Recipe, arguments: TrainArguments) -> int:
+def _show(recipe: Recipe, folder: Path, arguments: TrainArguments) -> int:
+    experiment.refuse_taken(folder)
     built = build(recipe, data_root(arguments.data_root), arguments.seed)
     learned = sum(tensor.numel() for tensor in built.learner.parameters())
-    values = {"recipe": to_json(recipe), "data": built.splits.summary, "learned numbers": learned}
-    sys.stdout.write(json.dumps(values, indent=2) + "\n")
+    plan = {
+        "folder": str(folder),
+        "recipe": to_json(recipe),
+        "data": built.splits.summary,
+        "learned numbers": learned,
+    }
+    sys.stdout.write(json.dumps(plan, indent=2) + "\n")
     return 0

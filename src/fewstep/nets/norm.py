@@ -48,7 +48,7 @@ def take_observed(net: nn.Module) -> Params:
     """The statistics that the last forward of an `observing` net saw, taken out of it."""
     statistics: Params = {}
     for name, layer in net.named_modules():
-        if isinstance(layer, ObservedStatistics):
+        if isinstance(layer, ObservedStatistics) and layer.seen:  # not a layer that the forward leaves out
             prefix = f"{name}." if name else ""
             statistics[f"{prefix}running_mean"], statistics[f"{prefix}running_var"] = layer.seen
             layer.seen = ()

@@ -1,7 +1,6 @@
 """Named recipes, one typed value per row of a paper's table."""
 
-import difflib
-
+from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
 from fewstep.recipes import course, omniglot, sinusoid, strokes
 
@@ -17,6 +16,5 @@ def find(name: str) -> Recipe:
     for recipe in ALL:
         if recipe.name == name:
             return recipe
-    near = difflib.get_close_matches(name, [recipe.name for recipe in ALL], n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    hint = nearest(name, (recipe.name for recipe in ALL))
     raise ValueError(f"there is no recipe '{name}'{hint} (`fewstep recipes` lists them)")

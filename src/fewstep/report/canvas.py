@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fewstep.checkpoint import replace_file
+from fewstep.durable import replace_file
 
 WIDTH = 6.4
 """Inches. At a page's width a point of text is then as large as the page's own, on a phone still readable."""

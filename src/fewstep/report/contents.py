@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewstep.experiment import Experiment
+from fewstep.journal import Row, best_update
 from fewstep.nets.norm import has_batch_norm
-from fewstep.run import Row, best_update
 
 Result = dict[str, Any]
 """What `result.json` holds."""

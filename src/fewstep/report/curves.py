@@ -8,8 +8,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
+from fewstep.journal import Row, best_update
 from fewstep.report import canvas
-from fewstep.run import Row, best_update
 
 Values = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def _training(axes: Axes, rows: Sequence[Row], key: str, label: str) -> None:
 
 
 def _validation(axes: Axes, rows: Sequence[Row], metric: str) -> None:
-    drawn = [row for row in rows if row["kind"] == "validation"]
+    drawn = [row for row in rows if row["kind"] == "validation" and row["score"] is not None]
     if not drawn:
         return
     updates, scores, errors = (np.array([row[key] for row in drawn]) for key in ("update", "score", "ci95"))

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from fewstep.checkpoint import replace_file
+from fewstep.durable import replace_file
 from fewstep.experiment import RESULT, Experiment, read_header
+from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.learner import Learner
 from fewstep.recipe import to_json
 from fewstep.report import adaptation, contents, curves, sheet
 from fewstep.report.reproduce import fields, resume_command, train_command
-from fewstep.run import METRICS, Row, read_metrics
 from fewstep.tasks.sinusoid import Sinusoid
 
 REPORT = "report.html"
@@ -91,7 +91,7 @@ def _pictures(experiment: Experiment, learner: Learner, rows: Sequence[Row]) -> 
 def _curves(experiment: Experiment, learner: Learner, rows: Sequence[Row]) -> Picture:
     recipe, is_classifier = experiment.recipe, learner.model.is_classifier
     path = curves.draw(rows, "accuracy" if is_classifier else "mse", experiment.folder / "curves.png")
-    validations = [row for row in rows if row["kind"] == "validation"]
+    validations = [row for row in rows if row["kind"] == "validation" and row["score"] is not None]
     told = f"; the last validation is {validations[-1]['score']:.4g}" if validations else ""
     return Picture(
         path,

@@ -1,9 +1,8 @@
 """Arrays that are costly to make, kept as memory-mapped files in the user's cache folder."""
 
-import hashlib
+import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import platformdirs
+
+from fewstep.digest import digest
+from fewstep.durable import replace_file
 
 
 class NamedClasses(NamedTuple):
@@ -25,10 +27,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FEWSTEP_CACHE") or platformdirs.user_cache_path("fewstep"))
 
 
+def data_root(given: Path | None = None) -> Path:
+    """The folder of the data sets: as given, else `FEWSTEP_DATA`, else in the user's cache folder."""
+    if given is not None:
+        return given
+    return Path(os.environ.get("FEWSTEP_DATA") or cache_folder() / "data")
+
+
 def cached(name: str, key: Mapping[str, object], make: Callable[[], NamedClasses]) -> NamedClasses:
     """What `make` returned for this `key`, memory-mapped; made and stored on the first call only."""
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    array_path = cache_folder() / f"{name}-{digest}.npy"
+    array_path = cache_folder() / f"{name}-{digest(key, sort_keys=True)}.npy"
     names_path = array_path.with_suffix(".json")
     try:
         return _open(array_path, names_path)
@@ -43,14 +51,7 @@ def _open(array_path: Path, names_path: Path) -> NamedClasses:
 
 def _store(classes: NamedClasses, array_path: Path, names_path: Path) -> None:
     array_path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(names_path, json.dumps(classes.names).encode())
-    with tempfile.TemporaryDirectory(dir=array_path.parent) as aside:
-        np.save(Path(aside) / "array.npy", classes.images)
-        (Path(aside) / "array.npy").replace(array_path)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write aside, then rename: a crash or a second process never leaves half a file."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
-        (Path(aside) / path.name).write_bytes(content)
-        (Path(aside) / path.name).replace(path)
+    array = io.BytesIO()
+    np.save(array, classes.images)
+    replace_file(names_path, json.dumps(classes.names).encode())
+    replace_file(array_path, array.getvalue())

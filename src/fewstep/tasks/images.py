@@ -1,7 +1,5 @@
 """One's own images: a folder of class folders."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from fewstep import seeding
+from fewstep.digest import digest
 from fewstep.tasks.episodes import ImageClass, ImageTasks
 from fewstep.tasks.splits import Splits
 
@@ -75,8 +74,10 @@ class Images:
             test=over("test", self.test),
             summary={
                 "tasks": "images",
+                "ways, shots, queries": [ways, shots, queries],
+                "inputs": list(self.pixels.shape[1:]),
                 "classes": {split: len(classes) for split, classes in names.items()},
-                "hash": hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16],
+                "hash": digest(names),
             },
         )
 
@@ -98,7 +99,7 @@ class ImageFolder:
     color: Literal["L", "RGB"] = "RGB"
     """L for grey, RGB for colour"""
 
-    def build(self, data_root: Path) -> Splits:
+    def build(self, data_root: Path | None = None) -> Splits:
         """The splits; `folder` is taken as it is, `data_root` is not read."""
         images = Images.from_folder(self.folder, size=self.size, color=self.color)
         return images.tasks(ways=self.ways, shots=self.shots, queries=self.queries)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fewstep.tasks import omniglot_archives
-from fewstep.tasks.cache import NamedClasses, cached
+from fewstep.tasks import cache, omniglot_archives
 from fewstep.tasks.episodes import ImageClass, ImageTasks
 from fewstep.tasks.protocols import PROTOCOLS, ProtocolName, TurnedClass
 from fewstep.tasks.splits import Splits
@@ -29,12 +28,15 @@ class Omniglot:
     size: int = 28
     """height and width in pixels"""
 
-    def build(self, data_root: Path) -> Splits:
-        """The three splits; downloads the archives into `data_root/omniglot` when they are not there."""
+    def build(self, data_root: Path | None = None) -> Splits:
+        """The three splits; downloads the archives into `data_root/omniglot` when they are not there.
+
+        `data_root` defaults to `FEWSTEP_DATA`, else to the user's cache folder.
+        """
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol={self.protocol!r}: expected one of {', '.join(PROTOCOLS)}")
         protocol = PROTOCOLS[self.protocol]
-        characters = load(data_root, self.size, protocol.resampling)
+        characters = load(cache.data_root(data_root), self.size, protocol.resampling)
         lists = protocol.split(characters.names)
         images = characters.images.reshape(-1, 1, self.size, self.size)
         index = {name: i for i, name in enumerate(characters.names)}
@@ -46,7 +48,7 @@ class Omniglot:
                 classes=[_image_class(index, c, characters.images) for c in classes],
                 ways=self.ways,
                 shots=self.shots,
-                queries=self.queries or queries or self.shots,
+                queries=self._queries(queries),
                 inverted=protocol.inverted,
                 random_turns=protocol.random_turns,
             )
@@ -58,25 +60,33 @@ class Omniglot:
             summary={
                 "tasks": "omniglot",
                 "protocol": self.protocol,
+                "ways, shots": [self.ways, self.shots],
+                "size": self.size,
                 "classes": {split: len(classes) for split, classes in lists._asdict().items()},
                 "hash": lists.digest(),
                 "shared characters": lists.shared(),
                 "resampling": protocol.resampling,
                 "inverted": protocol.inverted,
                 "random rotations per class": protocol.random_turns,
-                "queries per class": [protocol.train_queries or "shots", protocol.test_queries or "shots"],
+                "queries, train and test": [
+                    self._queries(protocol.train_queries),
+                    self._queries(protocol.test_queries),
+                ],
                 "published test": protocol.test,
             },
             overlap=protocol.overlap,
         )
 
+    def _queries(self, of_protocol: int | None) -> int:
+        return next(n for n in (self.queries, of_protocol, self.shots) if n is not None)
 
-def load(data_root: Path, size: int, resampling: str) -> NamedClasses:
+
+def load(data_root: Path, size: int, resampling: str) -> cache.NamedClasses:
     """All characters at `size` × `size`, white paper 255: decoded once, memory-mapped from then on."""
     folder = data_root / "omniglot"
     omniglot_archives.ensure(folder)
     key = {"files": omniglot_archives.fingerprint(folder), "size": size, "resampling": resampling, "format": 1}
-    return cached("omniglot", key, lambda: omniglot_archives.read(folder, size, resampling))
+    return cache.cached("omniglot", key, lambda: omniglot_archives.read(folder, size, resampling))
 
 
 def _image_class(index: dict[str, int], turned: TurnedClass, images: npt.NDArray[np.uint8]) -> ImageClass:

@@ -3,8 +3,6 @@
 No two repositories agree on these, so every field is fixed under a name and each split has a printed hash.
 """
 
-import hashlib
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fewstep import seeding
+from fewstep.digest import digest
 
 ProtocolName = Literal["lake", "vinyals", "finn", "mamlpp", "reptile", "course"]
 
@@ -33,7 +32,7 @@ class ClassLists(NamedTuple):
 
     def digest(self) -> str:
         """16 hexadecimal digits that change with any class of any split."""
-        return hashlib.sha256(json.dumps(self).encode()).hexdigest()[:16]
+        return digest(self)
 
     def shared(self) -> dict[str, int]:
         """How many characters, whatever their rotation, two splits share: {} when none."""

@@ -42,9 +42,11 @@ class Sinusoid:
         """None: tasks are generated."""
         return []
 
-    def build(self, data_root: Path) -> Splits:
+    def build(self, data_root: Path | None = None) -> Splits:
         """The same distribution three times; the splits differ in their streams of random numbers."""
-        return Splits(self, self, self, {"tasks": "sinusoid", "formula": "A sin(x - phase)"})
+        ranges = {name: list(getattr(self, name)) for name in ("amplitude", "phase", "x")}
+        points = {"shots": self.shots, "queries": self.queries}
+        return Splits(self, self, self, {"tasks": "sinusoid", "formula": "A sin(x - phase)", **ranges, **points})
 
     def sample(self, seed: int, stream: str, step: int, count: int) -> Task:
         """`count` tasks with x and y of shape `[count, shots or queries, 1]`."""

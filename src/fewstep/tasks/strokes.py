@@ -1,10 +1,9 @@
 """The embedded data set: handwritten-looking alphabets drawn procedurally, made in seconds, no network."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from fewstep.digest import digest
 from fewstep.tasks.cache import NamedClasses, cached
 from fewstep.tasks.episodes import ImageClass, ImageTasks
 from fewstep.tasks.splits import Splits
@@ -39,7 +38,7 @@ class Strokes:
     rotations: bool = False
     """make every quarter turn of a character a class of its own, in training only"""
 
-    def build(self, data_root: Path) -> Splits:
+    def build(self, data_root: Path | None = None) -> Splits:
         """The three splits; `data_root` is not read."""
         counts = (self.train_alphabets, self.val_alphabets, self.test_alphabets)
         key = {"seed": self.drawing_seed, "alphabets": sum(counts), "drawers": self.drawers, "size": self.size}
@@ -51,8 +50,10 @@ class Strokes:
         names = {tasks.split: tasks.class_names for tasks in (train, val, test)}
         summary: dict[str, object] = {
             "tasks": "strokes",
+            "ways, shots, queries": [self.ways, self.shots, self.queries],
+            "size": self.size,
             "classes": {tasks.split: len(tasks.classes) for tasks in (train, val, test)},
-            "hash": hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16],
+            "hash": digest(names),
             "drawing": DRAWING,
         }
         return Splits(train, val, test, summary)

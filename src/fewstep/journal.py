@@ -1,0 +1,180 @@
+"""The memory of a run: its log, its checkpoints and the best so far, each on disk before anything counts on it."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewstep.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from fewstep.core import Meta, map_tensors
+from fewstep.durable import append_line, replace_file, sync_file
+from fewstep.learner import Learner
+from fewstep.training import Progress, Training, outer_optimizer
+
+METRICS = "metrics.jsonl"
+BEST = "best.safetensors"
+KEPT_CHECKPOINTS = 3
+
+Row = dict[str, Any]
+"""A line of `metrics.jsonl`: `kind` is "audit", "train" or "validation"; `update` counts from 1; wall seconds.
+
+The `score` of a validation is None where it is not finite."""
+
+
+class Journal:
+    """The memory of a run, in `folder` if there is one: metrics, checkpoints, the best so far."""
+
+    def __init__(
+        self, learner: Learner, training: Training, *, identity: str, about: dict[str, Any], folder: Path | None
+    ) -> None:
+        self.optimizer = outer_optimizer(learner.meta, training)
+        self.update = 0
+        self.history: list[Row] = []
+        self._learner, self._higher_is_better = learner, learner.model.is_classifier
+        self._identity, self._about, self._folder = identity, about, folder
+        self._best: Meta | None = None
+        self._seconds_before = 0.0
+        self._began = time.monotonic()
+        if folder is not None and checkpoints(folder):
+            self._restore(folder, checkpoints(folder)[-1])
+        elif folder is not None:
+            self.history = cut_metrics(folder / METRICS, 0)
+
+    def log_progress(self, progress: Progress) -> Row:
+        """Note one update."""
+        self.update = progress.update
+        metric = "accuracy" if self._higher_is_better else "mse"
+        row = {**progress._asdict(), metric: progress.score, "elapsed": self.elapsed()}
+        del row["score"]
+        return self._append({"kind": "train", **row})
+
+    def log_validation(self, mean: float, ci95: float) -> Row:
+        """Note the validation of the last update, and keep what was learned if it is the best so far."""
+        finite = math.isfinite(mean) and math.isfinite(ci95)
+        score, error = (mean, ci95) if finite else (None, None)
+        row = self._append({"kind": "validation", "update": self.update, "score": score, "ci95": error})
+        if best_update(self.history, self._higher_is_better) == self.update:
+            self._best = map_tensors(torch.clone, self._learner.meta)
+            if self._folder is not None:
+                sync_file(self._folder / METRICS)
+                save_checkpoint(self._folder / BEST, self._checkpoint())
+        return row
+
+    def save(self) -> None:
+        """A checkpoint now, after the log that it counts on. Older ones than the last few go."""
+        if self._folder is None:
+            return
+        sync_file(self._folder / METRICS)
+        save_checkpoint(checkpoint_path(self._folder, self.update), self._checkpoint())
+        for old in checkpoints(self._folder)[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+
+    @property
+    def selected(self) -> tuple[int, Meta | None]:
+        """The update that validation selects, and what was learned by then; None for the last."""
+        update = best_update(self.history, self._higher_is_better)
+        return (self.update, None) if update is None or self._best is None else (update, self._best)
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the last update has its validation."""
+        return any(row["kind"] == "validation" and row["update"] == self.update for row in self.history)
+
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def _checkpoint(self) -> Checkpoint:
+        optimizer = self.optimizer.state_dict()
+        return Checkpoint(self.update, self.elapsed(), self._identity, self._learner.meta, optimizer, self._about)
+
+    def _append(self, row: Row) -> Row:
+        self.history.append(row)
+        if self._folder is not None:
+            append_line(self._folder / METRICS, json.dumps(row))
+        return row
+
+    def _restore(self, folder: Path, newest: Path) -> None:
+        checkpoint = load_checkpoint(newest, identity=self._identity)
+        put_meta(self._learner, checkpoint.meta, newest)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.update, self._seconds_before = checkpoint.update, checkpoint.seconds
+        self.history = cut_metrics(folder / METRICS, checkpoint.update)
+        selected = best_update(self.history, self._higher_is_better)
+        if selected == self.update:  # a crash may have come between the validation and the best's own file
+            save_checkpoint(folder / BEST, checkpoint)
+        for path in (folder / BEST, checkpoint_path(folder, selected or 0)):
+            if path.exists() and (best := load_checkpoint(path, identity=self._identity)).update == selected:
+                self._best = _like(self._learner.meta, best.meta, path)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder, oldest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def checkpoint_path(folder: Path, update: int) -> Path:
+    """Where the checkpoint of an update lies."""
+    return folder / f"checkpoint-{update:08d}.safetensors"
+
+
+def newest_update(folder: Path) -> int:
+    """How many updates the newest checkpoint has behind it; 0 where there is none."""
+    return max((int(path.stem.removeprefix("checkpoint-")) for path in checkpoints(folder)), default=0)
+
+
+def put_meta(learner: Learner, meta: Meta, source: Path) -> None:
+    """Copy the tensors of `meta`, read from `source`, into the learner's own.
+
+    Raises `ValueError` where names or shapes differ; the learner is then as it was.
+    """
+    map_tensors(lambda old, new: old.copy_(new), learner.meta, _like(learner.meta, meta, source))
+
+
+def _like(mine: Meta, theirs: Meta, source: Path) -> Meta:
+    """`theirs` in the order of `mine`, every tensor of the same name and shape."""
+
+    misfit = f"{source} does not fit this net and algorithm"
+
+    def checked(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        if old.shape != new.shape:
+            raise ValueError(f"{misfit}: a tensor has shape {list(new.shape)}, expected {list(old.shape)}")
+        return new.to(old.device)
+
+    if _names(mine) != _names(theirs):
+        raise ValueError(f"{misfit}: the names of its tensors differ")
+    return map_tensors(checked, mine, theirs)
+
+
+def _names(meta: Meta) -> list[dict[str, set[str]]]:
+    return [{group: set(params) for group, params in groups.items()} for groups in meta]
+
+
+def best_update(history: list[Row], higher_is_better: bool) -> int | None:
+    """The update with the best validation score, the earliest of equals; None before a finite one."""
+    rows = [row for row in history if row["kind"] == "validation" and row["score"] is not None]
+    if not rows:
+        return None
+    best = max(rows, key=lambda row: row["score"] if higher_is_better else -row["score"])
+    return int(best["update"])
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """The rows of `metrics.jsonl`; a half-written last line, as a crash leaves it, is left out."""
+    rows: list[Row] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def cut_metrics(path: Path, update: int) -> list[Row]:
+    """Cut the file back to what the checkpoint at `update` knows, and return its rows."""
+    rows = [row for row in read_metrics(path) if row["update"] <= update]
+    replace_file(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return rows
