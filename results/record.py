@@ -7,23 +7,24 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LARGEST_CHECKPOINT = 2_000_000
-LARGEST_LOG = 500_000
+MOST_ROWS = 1500
 
 
 def record(run: Path, name: str) -> Path:
-    """Recipe, result, figures, the log where it is short, and the checkpoints where they are small (bytes)."""
+    """Recipe, result, figures, log (of long runs every so many updates), and checkpoints where they are small."""
     target = HERE / name
     target.mkdir(exist_ok=True)
     result = json.loads((run / "result.json").read_text())
     checkpoints = sorted(run.glob("checkpoint-*.safetensors"))[-1:]
     if result["selected_update"] != result["updates"]:
         checkpoints.append(run / "best.safetensors")
-    kept = [path for path in checkpoints if path.stat().st_size < LARGEST_CHECKPOINT]
-    log = run / "metrics.jsonl"
-    if log.stat().st_size < LARGEST_LOG:
-        kept.append(log)
-    for path in (run / "recipe.json", run / "result.json", *run.glob("*.png"), *kept):
+    small = [path for path in checkpoints if path.stat().st_size < LARGEST_CHECKPOINT]
+    for path in (run / "recipe.json", run / "result.json", *run.glob("*.png"), *small):
         shutil.copy2(path, target)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    every = 1 + len(rows) // MOST_ROWS
+    kept = [row for row in rows if row["kind"] != "train" or row["update"] % every == 0]
+    (target / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     return target
 
 

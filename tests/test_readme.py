@@ -43,8 +43,7 @@ def test_python_snippet_runs_in_a_fresh_process(snippet, birds, tmp_path):
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize("words", TRAIN, ids=" ".join)
-def test_train_command_resolves(words, real_data, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_train_command_resolves(words, real_data, birds, capsys):
     assert main([*words[1:], "--dry-run", "--data-root", str(real_data)]) == 0
     assert '"recipe"' in capsys.readouterr().out
 

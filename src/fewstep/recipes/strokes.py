@@ -11,13 +11,13 @@ from fewstep.training import Training
 RECIPES = (
     Recipe(
         name="strokes-5w1s-maml",
-        about="MAML on procedural alphabets, embedded: 5-way 1-shot in about two minutes on two cores",
+        about="MAML on procedural alphabets, embedded: 5-way 1-shot in a minute or two on two cores",
         train_tasks=Strokes(ways=5, shots=1, queries=1),
         test_tasks=Strokes(ways=5, shots=1, queries=1),
         net=Conv4(filters=32, downsample="stride"),
         algorithm=MAML(inner_lr=0.4),
         training=Training(
-            updates=700,
+            updates=500,
             meta_batch=16,
             lr=3e-3,
             schedule="cosine",
