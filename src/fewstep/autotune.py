@@ -32,7 +32,7 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) ->
         return Mapping()
     count = len(batch.support.x)
     if batch.support.x.device.type != "cpu":
-        return Mapping(chunk=count)
+        return _batched(learner, batch)
     threads = min(available_threads() if threads is None else threads, count)
     best = Mapping(threads=threads)
     best_seconds = seconds_per_task(learner, batch, best)
@@ -41,7 +41,7 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) ->
         try:
             seconds = seconds_per_task(learner, batch, mapping)
         except RuntimeError as error:
-            logger.info("chunks of %d: this net cannot be vectorised (%s)", chunk, str(error).partition("\n")[0])
+            _say_why(error)
             break
         gain = best_seconds / seconds
         if gain > NOTICEABLE:
@@ -49,6 +49,21 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) ->
         if gain < WORTHWHILE:
             break
     return best
+
+
+def _batched(learner: Learner, batch: Task) -> Mapping:
+    """All tasks at once, as a GPU wants it, or the loop where the net cannot be vectorised."""
+    mapping = Mapping(chunk=len(batch.support.x))
+    try:
+        seconds_per_task(learner, batch, mapping)
+    except RuntimeError as error:
+        _say_why(error)
+        return Mapping()
+    return mapping
+
+
+def _say_why(error: RuntimeError) -> None:
+    logger.info("looping over tasks: this net cannot be vectorised (%s)", str(error).partition("\n")[0])
 
 
 def seconds_per_task(learner: Learner, batch: Task, mapping: Mapping) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from fewstep.learner import Learner
 from fewstep.mapping import Mapping
 from fewstep.recipe import Built, Recipe
 from fewstep.run import Run, Watch, train_run
+from fewstep.training import DivergedError
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +86,8 @@ def create(
         identity=recipes.identity_of(recipes.to_json(recipe), seed),
     )
     row = {"kind": "audit", "update": 0, **card.as_json()}
-    replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
     replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
+    replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
     return experiment
 
 
@@ -154,9 +156,17 @@ def trained(experiment: Experiment) -> Learner:
 
 
 def finish(experiment: Experiment, run: Run) -> Result:
-    """Test what the run selected and write `result.json`."""
+    """Test what the run selected and write `result.json`.
+
+    Raises `DivergedError` where the score is not finite.
+    """
     recipe = experiment.recipe
     result = evaluate(run.learner, experiment.built.splits.test, recipe.evaluation, mapping=run.mapping)
+    if not math.isfinite(result.score.mean):
+        raise DivergedError(
+            f"after {result.steps} inner steps the test error is {result.score.mean}: the inner loop diverges; "
+            f"`fewstep evaluate {experiment.folder} --steps N` with fewer steps, or train with a lower inner rate"
+        )
     record = {
         "recipe": recipe.name,
         **result.as_json(),

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -72,18 +73,18 @@ class Model:
 
     def for_evaluation(self) -> "Model":
         """A copy in evaluation mode: no dropout."""
-        model = dataclasses.replace(copy.deepcopy(self), is_stochastic=False)
-        for net in (model.net, model.support_net, model.query_net, model.observer):
-            if net is not None:
-                net.eval()
-        return model
+        return dataclasses.replace(self._copy(nn.Module.eval), is_stochastic=False)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Model":
         """A copy on `device`, floating tensors in `dtype`."""
+        return self._copy(lambda net: net.to(device, dtype))
+
+    def _copy(self, change: Callable[[nn.Module], nn.Module]) -> "Model":
+        """A deep copy with every one of its nets changed in place."""
         model = copy.deepcopy(self)
         for net in (model.net, model.support_net, model.query_net, model.observer):
             if net is not None:
-                net.to(device, dtype)
+                change(net)
         return model
 
     @staticmethod

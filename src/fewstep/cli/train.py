@@ -78,10 +78,12 @@ def main(words: Sequence[str]) -> int:
 
 def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
     """The recipe, first or anywhere among the options, and the other words."""
-    known = [recipe.name for recipe in recipes.ALL]
-    names = [word for i, word in enumerate(words) if word in known or (i == 0 and not word.startswith("-"))]
-    name = names[0] if names else recipes.DEFAULT
-    return name, [word for word in words if word != name]
+    known = {recipe.name for recipe in recipes.ALL}
+    for i, word in enumerate(words):
+        is_value = i > 0 and words[i - 1].startswith("-")
+        if (i == 0 and not word.startswith("-")) or (word in known and not is_value):
+            return word, [*words[:i], *words[i + 1 :]]
+    return recipes.DEFAULT, list(words)
 
 
 def _mapping(arguments: TrainArguments) -> Mapping | None:
