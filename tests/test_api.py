@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 import fewstep
 from fewstep.journal import BEST, METRICS, checkpoints
+from fewstep.lock import locked
 from fewstep.seeding import seeded
 from fewstep.tasks.splits import Splits
 from run_builders import identical, pattern_tasks
@@ -222,3 +225,114 @@ def test_every_public_name_is_there_and_another_is_an_attribute_error():
     assert all(getattr(fewstep, name) is not None for name in fewstep.__all__)
     with pytest.raises(AttributeError, match="module 'fewstep' has no attribute 'MAMLL'"):
         fewstep.MAMLL  # noqa: B018
+
+
+PATTERNS = Splits(pattern_tasks(), pattern_tasks("val"), pattern_tasks("test"), {})
+TWO = fewstep.Training(updates=2, meta_batch=2, validate_every=1, validation_tasks=2)
+
+
+class Drops(nn.Module):
+    """Drops half of the features by a function, so that no layer says it draws random numbers."""
+
+    def __init__(self, share: float = 0.5) -> None:
+        super().__init__()
+        self.share, self.hidden, self.head = share, nn.Linear(16, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.hidden(x.flatten(1)))
+        return self.head(torch.nn.functional.dropout(x, self.share, self.training))
+
+
+class Pair(nn.Linear):
+    """Returns features beside its logits."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, super().forward(x.flatten(1))
+
+
+def linear() -> nn.Sequential:
+    with seeded(0, "test"):
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+
+def trained_on_patterns(mine: nn.Module, **options: object) -> fewstep.run.Run:
+    options = {"training": TWO, **options}
+    return fewstep.train(mine, fewstep.MAML(inner_lr=0.1), PATTERNS, **options)
+
+
+def test_a_net_that_drops_by_a_function_learns_the_same_whatever_the_global_numbers_are():
+    def train(share: float, global_seed: int) -> fewstep.run.Run:
+        with seeded(0, "test"):
+            mine = Drops(share)
+        torch.manual_seed(global_seed)
+        before = torch.get_rng_state()
+        run = trained_on_patterns(mine)
+        assert torch.equal(torch.get_rng_state(), before)
+        return run
+
+    first, again, kept = train(0.5, 1), train(0.5, 2), train(0.0, 1)
+    assert first.mapping == fewstep.Mapping()
+    assert identical(first.learner.meta, again.learner.meta)
+    assert not identical(first.learner.meta, kept.learner.meta)
+
+
+def test_a_loss_that_does_not_fit_the_targets_is_an_error_before_any_training(tasks, tmp_path):
+    sinusoids, algorithm = fewstep.Sinusoid().build(), fewstep.MAML(inner_lr=0.1)
+    with pytest.raises(ValueError, match="set loss='mean_squared_error'"):
+        fewstep.train(nn.Linear(1, 1), algorithm, sinusoids, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="set loss='mean_cross_entropy'"):
+        fewstep.train(net(), algorithm, tasks, loss="mean_squared_error", out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_updates_go_before_those_of_training():
+    assert trained_on_patterns(linear(), updates=3).update == 3
+    assert trained_on_patterns(linear()).update == TWO.updates
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_lazy_net_trains_and_the_users_own_stays_uninitialised():
+    mine = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    run = trained_on_patterns(mine)
+    assert all(is_lazy(parameter) for parameter in mine.parameters())
+    assert run.learner.meta.learned["theta"]["1.weight"].shape == (3, 16)
+    task = PATTERNS.test.sample(0, "use", 0, 1).select(0)
+    assert fewstep.adapt(run, task.support)(task.query.x).shape == (6, 3)
+
+
+def test_a_net_that_returns_a_tuple_is_an_error_that_says_what_was_expected():
+    with pytest.raises(ValueError, match="the net returned a tuple, expected one tensor"):
+        trained_on_patterns(Pair(16, 3))
+
+
+def test_tasks_that_are_not_built_are_an_error_that_says_how_to_build_them():
+    with pytest.raises(ValueError, match=r"tasks is a Strokes, expected train, val and test tasks: its `\.build\(\)`"):
+        fewstep.train(linear(), fewstep.MAML(inner_lr=0.1), fewstep.Strokes(), updates=1)
+
+
+def test_see_receives_every_row_as_it_is_logged():
+    seen = []
+    run = trained_on_patterns(linear(), see=seen.append)
+    assert seen == run.history
+    assert [(row["kind"], row["update"]) for row in seen] == [
+        ("train", 1),
+        ("validation", 1),
+        ("train", 2),
+        ("validation", 2),
+    ]
+
+
+def test_the_log_of_a_run_with_a_folder_begins_with_its_audit_also_when_resumed(tmp_path):
+    for minutes in (0, None):
+        trained_on_patterns(linear(), out=tmp_path, mapping=fewstep.Mapping(), minutes=minutes)
+        first, *rest = (json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines())
+        assert (first["kind"], first["update"]) == ("audit", 0)
+        assert first["checks"][0]["name"] == "derivative order"
+        assert "audit" not in {row["kind"] for row in rest}
+
+
+def test_a_folder_that_another_process_trains_in_is_refused_and_unchanged(tmp_path):
+    (tmp_path / METRICS).write_text('{"kind": "train", "update": 1}\n')
+    with locked(tmp_path), pytest.raises(ValueError, match="another process is training in"):
+        trained_on_patterns(linear(), out=tmp_path, mapping=fewstep.Mapping())
+    assert (tmp_path / METRICS).read_text() == '{"kind": "train", "update": 1}\n'

@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from builders import NORMS, image_splits, smooth_net, smooth_task
 from fewstep.algorithms.maml import MAML
 from fewstep.core import Task
+from fewstep.evaluation import Evaluation, evaluate
 from fewstep.learner import Learner, learner_of
+from fewstep.tasks.sinusoid import Sinusoid
 
 
 class UsersNet(nn.Module):
@@ -84,3 +86,55 @@ def test_moving_a_learner_copies_it():
     same = learner.to("cpu")
     same.meta.learned["theta"]["0.weight"].zero_()
     assert learner.meta.learned["theta"]["0.weight"].any()
+
+
+class DropsByFunction(nn.Module):
+    """Draws random numbers without any layer that says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(25, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.dropout(self.hidden(x.flatten(1)).tanh(), 0.5, self.training))
+
+
+class CentersTheBatch(nn.Module):
+    """Mixes the examples of a batch, and is no batch norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+def test_a_net_that_is_seen_to_draw_is_stochastic_and_the_global_numbers_are_as_they_were():
+    learner, task = learner_of(DropsByFunction().double(), MAML(inner_lr=0.1)), smooth_task()
+    assert not learner.model.is_stochastic
+    before = torch.get_rng_state()
+    checked = learner.checked(task, 3).model
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (checked.is_stochastic, checked.is_transductive) == (True, False)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_net_that_is_seen_to_mix_the_batch_is_transductive_and_its_result_says_so(norm: str):
+    net = nn.Sequential(nn.Flatten(), CentersTheBatch(), nn.Linear(25, 3))
+    tasks = image_splits().test
+    learner = learner_of(net, MAML(inner_lr=0.1), norm=norm).checked(tasks.sample(0, "check", 0, 1).select(0), 3)
+    assert (learner.model.is_transductive, learner.model.is_stochastic) == (True, False)
+    assert "seed 0, transductive, 1 step" in str(evaluate(learner, tasks, Evaluation(tasks=2, steps=1)))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_net_that_neither_draws_nor_mixes_is_seen_as_what_it_is(norm: str):
+    tasks = image_splits().test
+    learner = learner_of(smooth_net().float(), MAML(inner_lr=0.1), norm=norm)
+    model = learner.checked(tasks.sample(0, "check", 0, 1).select(0), 3).model
+    assert (model.is_transductive, model.is_stochastic) == (norm == "transductive", False)
+
+
+def test_a_loss_that_does_not_fit_the_targets_is_an_error_with_the_one_that_does():
+    values, ids = Sinusoid().sample(0, "check", 0, 1).select(0), smooth_task()
+    with pytest.raises(ValueError, match="targets of these tasks are values: set loss='mean_squared_error'"):
+        learner_of(nn.Linear(1, 1), MAML(inner_lr=0.1)).checked(values, 1)
+    with pytest.raises(ValueError, match="targets of these tasks are class ids: set loss='mean_cross_entropy'"):
+        learner_of(smooth_net(), MAML(inner_lr=0.1), loss="mean_squared_error").checked(ids, 3)

@@ -220,6 +220,14 @@ def test_validation_mirrors_the_test_where_the_test_tasks_have_a_val_split(tmp_p
     assert [tasks.split for tasks in splits[:3]] == ["train", "val", "test"]
 
 
+def test_a_loss_that_does_not_fit_the_targets_is_an_error(tmp_path):
+    sinusoid, strokes = recipes.find("sinusoid-10s-maml"), shrunken(recipes.find("strokes-5w1s-maml"))
+    with pytest.raises(ValueError, match="targets of these tasks are values: set loss='mean_squared_error'"):
+        build(dataclasses.replace(sinusoid, loss="mean_cross_entropy"), tmp_path, 0)
+    with pytest.raises(ValueError, match="targets of these tasks are class ids: set loss='mean_cross_entropy'"):
+        build(dataclasses.replace(strokes, loss="mean_squared_error"), tmp_path, 0)
+
+
 @pytest.mark.omniglot
 def test_validation_is_on_the_training_tasks_where_the_test_tasks_have_no_val_split(real_data):
     splits = build(shrunken(recipes.find("strokes-to-omniglot-5w1s-maml")), real_data, 0).splits

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import os
 import re
 import subprocess
@@ -16,9 +17,9 @@ from fewstep import journal, training
 from fewstep.algorithms.maml import MAML
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Task
-from fewstep.evaluation import Evaluation, evaluate
+from fewstep.evaluation import Evaluation, Result, evaluate
 from fewstep.journal import BEST, METRICS, Row, best_update, checkpoints, read_metrics
-from fewstep.learner import learner_of
+from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
 from fewstep.run import Run, Watch, train_run
 from fewstep.tasks.splits import Splits, Tasks
@@ -312,7 +313,8 @@ def test_every_update_draws_its_own_tasks_and_every_validation_the_same():
 
 
 def test_rows_say_kind_update_loss_score_rate_and_time(whole):
-    rows = [json.loads(line) for line in (whole.folder / METRICS).read_text().splitlines()]
+    lines = (whole.folder / METRICS).read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]  # NaN is no JSON
     train = [row for row in rows if row["kind"] == "train"]
     assert [row["update"] for row in train] == list(range(1, 9))
     assert [row["update"] for row in rows if row["kind"] == "validation"] == [2, 4, 6, 8]
@@ -449,3 +451,79 @@ def test_seeds_decide_and_the_environment_does_not(whole):
     torch.manual_seed(1234)
     os.environ["PYTHONHASHSEED"] = "77"
     assert identical(train_sinusoids().learner.meta, whole.run.learner.meta)
+
+
+def test_a_crash_between_a_checkpoint_and_its_validation_is_made_good(whole, tmp_path, monkeypatch):
+    def power_cut(*_: object, **__: object) -> NoReturn:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fewstep.run.evaluate", power_cut)
+        with pytest.raises(Crash):
+            train_sinusoids(tmp_path)
+    assert checkpoints(tmp_path)[-1].name == "checkpoint-00000002.safetensors"
+    assert {row["kind"] for row in read_metrics(tmp_path / METRICS)} == {"train"}
+    assert_same_run(tmp_path, train_sinusoids(tmp_path), whole)
+
+
+def test_a_crash_before_the_last_validation_is_made_good_although_no_update_is_left(whole, tmp_path, monkeypatch):
+    def cut_the_last(learner: Learner, *rest: object, **options: object) -> Result:
+        if checkpoints(tmp_path)[-1].name == "checkpoint-00000008.safetensors":
+            raise Crash
+        return evaluate(learner, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fewstep.run.evaluate", cut_the_last)
+        with pytest.raises(Crash):
+            train_sinusoids(tmp_path)
+    assert_same_run(tmp_path, train_sinusoids(tmp_path), whole)
+
+
+def test_a_deleted_best_is_read_from_its_checkpoint_and_without_that_the_last_is_selected(whole, tmp_path):
+    train_sinusoids(tmp_path, watch=stop_after(7))
+    (tmp_path / BEST).unlink()
+    resumed = train_sinusoids(tmp_path)
+    assert resumed.selected_update == 4
+    assert identical(resumed.learner.meta, whole.run.learner.meta)
+    (tmp_path / BEST).unlink(missing_ok=True)
+    assert not (tmp_path / "checkpoint-00000004.safetensors").exists()  # only the last three are kept
+    again = train_sinusoids(tmp_path)
+    assert (again.status, again.selected_update) == ("finished", 8)
+    assert identical(again.learner.meta, load_checkpoint(checkpoints(tmp_path)[-1]).meta)
+
+
+def test_a_deleted_best_is_written_again(tmp_path):
+    train_sinusoids(tmp_path, watch=stop_after(7))
+    (tmp_path / BEST).unlink()
+    train_sinusoids(tmp_path)
+    assert (tmp_path / BEST).exists()
+    assert load_checkpoint(tmp_path / BEST).update == 4
+
+
+def test_a_validation_that_is_not_finite_is_stored_as_null_and_never_selected(tmp_path):
+    kept = journal.Journal(sinusoid_learner(), TRAINING, identity="", about={}, folder=tmp_path)
+    scores = {1: math.nan, 2: 1.5, 3: -math.inf, 4: math.inf, 5: 2.5}
+    for kept.update, mean in scores.items():
+        row = kept.log_validation(mean, 0.1)
+        assert (row["score"], row["ci95"]) == ((mean, 0.1) if math.isfinite(mean) else (None, None))
+        assert kept.selected[0] == (1 if kept.update == 1 else 2)
+    rows = (tmp_path / METRICS).read_text().splitlines()
+    assert [json.loads(row, parse_constant=pytest.fail)["score"] for row in rows] == [None, 1.5, None, None, 2.5]
+    assert load_checkpoint(tmp_path / BEST).update == 2
+
+
+def test_an_error_that_is_not_finite_in_validation_leaves_a_run_that_can_be_resumed(tmp_path):
+    """At so large an inner rate ten steps end in infinity, and the one step of training does not."""
+    settings = dataclasses.replace(TRAINING, updates=2, lr=1e-9)
+
+    def train() -> Run:
+        learner, evaluation = sinusoid_learner(inner_lr=1e6), Evaluation(tasks=2, steps=10)
+        return train_run(learner, SINUSOIDS, settings, evaluation, seed=0, mapping=Mapping(), folder=tmp_path)
+
+    train()
+    run = train()
+    lines = (tmp_path / METRICS).read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [row["score"] for row in rows if row["kind"] == "validation"] == [None]
+    assert (run.status, run.selected_update) == ("finished", 2)
+    assert not (tmp_path / BEST).exists()

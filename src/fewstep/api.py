@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from fewstep import adapted, auditing, evaluation
+from fewstep import adapted, auditing, evaluation, seeding
 from fewstep.algorithm import Algorithm
 from fewstep.autotune import choose_mapping
 from fewstep.card import Card
@@ -22,6 +22,7 @@ from fewstep.durable import replace_file
 from fewstep.evaluation import Evaluation, Result
 from fewstep.journal import METRICS, Row, checkpoints
 from fewstep.learner import Learner, learner_of
+from fewstep.lock import locked
 from fewstep.mapping import Mapping
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
@@ -62,14 +63,17 @@ def train(
     if updates is not None:
         training = dataclasses.replace(training, updates=updates)
     batch = tasks.train.sample(seed, "tuning", 0, training.meta_batch)
-    start = learner_of(_initialised(net, batch.support.x[0]), algorithm, loss=loss, norm=norm, seed=seed).to("cpu")
+    start = learner_of(_initialised(net, batch.support.x[0], seed), algorithm, loss=loss, norm=norm, seed=seed).to(
+        "cpu"
+    )
     learner = start.checked(batch.select(0), tasks.train.outputs).to(device)
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         mapping = mapping or _mapping_of(folder)
     if folder is None or not checkpoints(folder):
-        _audit(learner, tasks, seed, folder)
+        with locked(folder):
+            _audit(learner, tasks, seed, folder)
     mapping = mapping or choose_mapping(learner, batch.to(device))
     shapes = {name: list(tensor.shape) for name, tensor in learner.model.parameters().items()}
     parts = [type(net).__qualname__, shapes, repr(algorithm), repr(training), loss, norm, seed, tasks.summary]
@@ -109,12 +113,12 @@ def _learner(run: Run | Learner) -> Learner:
     return run.learner if isinstance(run, Run) else run
 
 
-def _initialised(net: nn.Module, x: torch.Tensor) -> nn.Module:
+def _initialised(net: nn.Module, x: torch.Tensor, seed: int) -> nn.Module:
     """The net, or, where it has lazy layers, a copy of it that has seen an input."""
     if not any(is_lazy(parameter) for parameter in net.parameters()):
         return net
     net = copy.deepcopy(net)
-    with torch.no_grad():
+    with torch.no_grad(), seeding.seeded(seed, "net"):
         net(x)
     return net
 

@@ -63,8 +63,6 @@ def create(
     Raises `FileExistsError` for a folder that already holds a run; nothing is written unless all is well.
     """
     refuse_taken(folder)
-    if seed < 0:
-        raise ValueError(f"seed={seed}: expected 0 or more")
     built = _on(recipes.build(recipe, data_root, seed), device)
     card = audit(built.learner, built.splits, seed=seed)
     logger.info("audit:\n%s", card)

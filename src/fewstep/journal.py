@@ -104,11 +104,12 @@ class Journal:
         self.update, self._seconds_before = checkpoint.update, checkpoint.seconds
         self.history = cut_metrics(folder / METRICS, checkpoint.update)
         selected = best_update(self.history, self._higher_is_better)
-        if selected == self.update:  # a crash may have come between the validation and the best's own file
-            save_checkpoint(folder / BEST, checkpoint)
         for path in (folder / BEST, checkpoint_path(folder, selected or 0)):
             if path.exists() and (best := load_checkpoint(path, identity=self._identity)).update == selected:
                 self._best = _like(self._learner.meta, best.meta, path)
+                if path.name != BEST:  # deleted, or a crash came between the validation and the best's own file
+                    save_checkpoint(folder / BEST, best)
+                break
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -50,19 +50,38 @@ class Learner:
 
         Raises `ValueError` unless the net maps a support set to `outputs` columns and the loss fits the targets.
         """
-        model, support, query = self.model, task.support, task.query
-        theta = model.parameters()
-        before = torch.get_rng_state()
-        with torch.no_grad():
-            _check_outputs(model.support_outputs(theta, support.x), support, outputs, model.is_classifier)
-            is_stochastic = model.is_stochastic or not torch.equal(before, torch.get_rng_state())
-            phi = model.settle(theta, support.x)
-            others = torch.cat([query.x[:1], query.x[1:] / 2])
-            first, with_others = model.query_outputs(phi, query.x)[0], model.query_outputs(phi, others)[0]
-        torch.set_rng_state(before)
-        mixes = not is_stochastic and not torch.allclose(first, with_others, rtol=1e-4, atol=1e-5)
-        seen = dataclasses.replace(model, is_stochastic=is_stochastic, is_transductive=model.is_transductive or mixes)
+        model, support = self.model, task.support
+        with torch.no_grad(), seeding.seeded(0, "checked"):
+            outputs_at_theta, draws = _watched(model, model.parameters(), support.x)
+            _check_outputs(outputs_at_theta, support, outputs, model.is_classifier)
+            tested = model.for_evaluation()
+            if _watched(tested, tested.parameters(), support.x)[1]:
+                raise ValueError(
+                    "the net draws random numbers in evaluation mode too, so no test of it could be repeated; "
+                    "pass training=self.training to F.dropout and the like"
+                )
+            mixes = _mixes_queries(tested, support.x, task.query.x)
+        seen = dataclasses.replace(
+            model,
+            is_stochastic=model.is_stochastic or draws,
+            is_transductive=model.is_transductive or mixes,
+        )
         return dataclasses.replace(self, model=seen)
+
+
+def _watched(model: Model, theta: Params, x: Tensor) -> tuple[Tensor, bool]:
+    """The outputs, and whether torch's global generator has moved."""
+    before = torch.get_rng_state()
+    return model.support_outputs(theta, x), not torch.equal(before, torch.get_rng_state())
+
+
+def _mixes_queries(model: Model, support_x: Tensor, query_x: Tensor) -> bool:
+    """Whether the first query's outputs change with the other queries, at parameters none of which is zero."""
+    near = {name: value + 0.1 * torch.randn_like(value) for name, value in model.parameters().items()}
+    phi = model.settle(near, support_x)
+    others = torch.cat([query_x[:1], query_x[1:] / 2])
+    first, with_others = model.query_outputs(phi, query_x)[0], model.query_outputs(phi, others)[0]
+    return not torch.allclose(first, with_others, rtol=1e-4, atol=1e-5)
 
 
 def _check_outputs(found: Tensor, support: Examples, outputs: int, is_classifier: bool) -> None:

@@ -9,7 +9,12 @@ import torch
 
 
 def numpy_generator(seed: int, stream: str, step: int = 0) -> np.random.Generator:
-    """The numpy generator of `step` in the named `stream`."""
+    """The numpy generator of `step` in the named `stream`.
+
+    Raises `ValueError` for a negative seed.
+    """
+    if seed < 0:
+        raise ValueError(f"seed={seed}: expected 0 or more")
     sequence = np.random.SeedSequence([seed, crc32(stream.encode()), step])
     return np.random.Generator(np.random.Philox(sequence))
 

@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from fewstep import recipes
+from fewstep import experiment, recipes
 from fewstep.cli import VERBS, main
 from fewstep.journal import METRICS, newest_update, read_metrics
 from run_builders import FEW_ALPHABETS
@@ -551,3 +553,102 @@ def test_a_reader_that_goes_away_is_no_error():
     told = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, env=os.environ)
     assert told.stdout.startswith(recipes.ALL[0].name)
     assert told.stderr == ""
+
+
+# Choices of data, net and recipe
+
+
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory) -> Path:
+    """20 classes, of which the test has five, of 3 noisy pictures each."""
+    root, rng = tmp_path_factory.mktemp("birds"), np.random.default_rng(0)
+    for c in range(20):
+        (root / f"bird{c:02d}").mkdir()
+        for m in range(3):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(root / f"bird{c:02d}" / f"{m}.png")
+    return root
+
+
+def of_folder(folder: Path) -> list[str | Path]:
+    fields = [
+        f"--{tasks}-tasks.{field}" for tasks in ("train", "test") for field in ("size=16", "queries=2", "color=L")
+    ]
+    words = [word for field in fields for word in field.split("=")]
+    return ["--tasks.folder", folder, *words, "--net.filters", "4", "--threads", "1", "--chunk", "1"]
+
+
+def test_a_folder_of_images_resolves_for_training_and_test(cli, birds, tmp_path):
+    told = cli("train", *of_folder(birds), "--dry-run", "--out", tmp_path / "run")
+    assert told.code == 0
+    plan = json.loads(told.out)
+    of_train = {"kind": "ImageFolder", "folder": str(birds), "ways": 5, "shots": 1, "queries": 2}
+    assert plan["recipe"]["train_tasks"] == plan["recipe"]["test_tasks"] == {**of_train, "size": 16, "color": "L"}
+    assert plan["data"]["train"]["classes"] == {"train": 12, "val": 3, "test": 5}  # 15 % and 25 % are held out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_images_is_trained_and_tested_on(cli, birds, tmp_path):
+    few = ["--training.meta-batch", "2", "--evaluation.tasks", "2", "--updates", "1"]
+    told = cli("train", *of_folder(birds), *few, "--out", tmp_path / "run")
+    assert told.code == 0, told.err
+    assert re.match(r"[\d.]+ ± [\d.]+ % \(95 % CI, 2 tasks × 10 queries, seed 0, transductive", told.out)
+    assert cli("evaluate", tmp_path / "run").out.splitlines()[0] == told.out.splitlines()[0]
+
+
+def test_a_folder_without_images_is_an_error_that_says_what_was_expected(cli, tmp_path):
+    told = cli("train", "--tasks.folder", tmp_path / "none", "--out", tmp_path / "run")
+    assert told.code == 1
+    assert f"{tmp_path / 'none'} has too few class folders with images" in told.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_name_of_a_recipe_may_come_after_options(cli):
+    verb, name, *options = TRAIN
+    before, after = (cli(verb, *words, "--seed", "3", "--dry-run") for words in ([name, *options], [*options, name]))
+    assert (before.code, before.err) == (0, "")
+    assert after == before
+
+
+def test_a_run_folder_may_have_the_name_of_a_recipe(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = cli(*TRAIN, "--out", TRAIN[1], "--dry-run")
+    assert told.code == 0, told.err
+    assert json.loads(told.out)["folder"] == TRAIN[1]
+
+
+def test_naming_the_kind_of_net_that_a_recipe_has_keeps_its_fields(cli):
+    words = ["train", "strokes-5w1s-maml", *ALPHABETS, "--dry-run"]
+    plain, named = (json.loads(cli(*words, *net).out) for net in ([], ["--net", "conv4"]))
+    assert named == plain
+    assert plain["recipe"]["net"]["filters"] == 32
+    assert json.loads(cli(*words, "--net=mlp").out)["recipe"]["net"]["kind"] == "MLP"
+
+
+def test_a_loss_that_does_not_fit_the_data_is_an_error(cli):
+    told = cli("train", "strokes-5w1s-maml", *ALPHABETS, "--loss", "mean_squared_error", "--dry-run")
+    assert (told.code, told.out) == (1, "")
+    assert "the targets of these tasks are class ids: set loss='mean_cross_entropy'" in told.err
+
+
+def test_evaluate_of_a_classifier_prints_percent_at_every_step(cli, tmp_path):
+    assert cli(*STROKES, "--net", "mlp", "--out", tmp_path / "run").code == 0
+    line, *steps = cli("evaluate", tmp_path / "run", "--steps", "2").out.splitlines()
+    percent = r"[\d.]+ ± [\d.]+ %"
+    assert re.fullmatch(rf"{percent} \(95 % CI, 4 tasks × 5 queries, seed 0, per query, 2 steps\)", line)
+    assert all(re.fullmatch(rf"after {i} steps?: {percent}", step) for i, step in enumerate(steps))
+    assert len(steps) == 3
+
+
+def test_ctrl_c_in_the_final_test_says_how_to_resume(cli, tmp_path, monkeypatch):
+    def interrupted(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "finish", interrupted)
+        told = cli(*TRAIN, "--out", folder)
+    assert (told.code, told.out) == (130, "")
+    assert f"trained and saved, not tested; `fewstep resume {folder}` tests it" in told.err
+    assert not (folder / "result.json").exists()
+    assert cli("resume", folder).code == 0
+    assert json.loads((folder / "result.json").read_text())["updates"] == 1

@@ -176,3 +176,36 @@ def test_the_exported_net_is_the_users_class_and_predicts_like_the_learner_under
     expected = learner.predict(learner.adapt(task.support), task.query.x)
     torch.testing.assert_close(net(task.query.x), expected, **EXACT)
     torch.testing.assert_close(net(task.query.x[:1]), expected[:1], **EXACT)
+
+
+class HasUnusedNorm(nn.Module):
+    """`smooth_net` beside a batch norm that its forward leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.unused = smooth_net(), nn.BatchNorm2d(3).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_batch_norm_that_forward_leaves_out_changes_nothing(norm: str):
+    task = smooth_task(queries=4)
+    with_unused, without = (learner_of(net, MAML(inner_lr=0.2), norm=norm) for net in (HasUnusedNorm(), smooth_net()))
+    found, expected = (learner.predict(learner.adapt(task.support), task.query.x) for learner in (with_unused, without))
+    torch.testing.assert_close(found, expected, **EXACT)
+    exported, plain = adapt(with_unused, task.support), adapt(without, task.support)
+    torch.testing.assert_close(exported(task.query.x), plain(task.query.x), **EXACT)
+    torch.testing.assert_close(exported.unused.state_dict(), HasUnusedNorm().unused.state_dict(), **EXACT)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_net_with_a_batch_norm_that_forward_leaves_out_trains_and_is_scored(norm: str):
+    learner, splits = learner_of(HasUnusedNorm().float(), MAML(inner_lr=0.1), norm=norm).to("cpu"), image_splits()
+    settings = Training(updates=2, meta_batch=2)
+    with Workers(learner.model, Mapping(chunk=2)) as workers:
+        assert (
+            len(list(updates(learner, splits.train, settings, outer_optimizer(learner.meta, settings), workers))) == 2
+        )
+    assert evaluate(learner, splits.test, Evaluation(tasks=2, steps=1)).tasks == 2

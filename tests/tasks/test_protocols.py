@@ -279,3 +279,10 @@ def test_the_second_opening_reads_the_cache_and_takes_well_under_a_second(real_d
 def test_more_ways_than_a_split_has_characters_is_an_error(real_data):
     with pytest.raises(ValueError, match="ways=51 but split 'val' has 50 classes"):
         Omniglot(protocol="mamlpp", ways=51).build(real_data)
+
+
+@pytest.mark.omniglot
+def test_no_query_is_an_error_and_not_the_number_of_the_protocol(real_data):
+    with pytest.raises(ValueError, match=r"queries ≥ 1, got ways=5, shots=1, queries=0"):
+        Omniglot(protocol="lake", queries=0).build(real_data)
+    assert Omniglot(protocol="lake", queries=2).build(real_data).test.queries == 2

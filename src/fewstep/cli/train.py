@@ -80,7 +80,7 @@ def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
     """The recipe, first or anywhere among the options, and the other words."""
     known = {recipe.name for recipe in recipes.ALL}
     for i, word in enumerate(words):
-        is_value = i > 0 and words[i - 1].startswith("-")
+        is_value = i > 0 and words[i - 1] in ("--out", "--data-root")  # a folder may be called like a recipe
         if (i == 0 and not word.startswith("-")) or (word in known and not is_value):
             return word, [*words[:i], *words[i + 1 :]]
     return recipes.DEFAULT, list(words)
