@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from fewstep import experiment
-from fewstep.cli.options import DataRoot, Device, RunFolder, device_of
+from fewstep.cli.options import DataRoot, Device, RunFolder
 from fewstep.evaluation import evaluate
 from fewstep.tasks.cache import data_root
 
@@ -33,16 +33,14 @@ class EvaluateArguments:
     """which split's classes"""
     json: bool = False
     """print everything as JSON"""
-    device: Device = "auto"
+    device: Device = "cpu"
     data_root: DataRoot = None
 
 
 def main(words: Sequence[str]) -> int:
     """Parse, evaluate, print."""
     arguments = tyro.cli(EvaluateArguments, prog="fewstep evaluate", args=list(words))
-    loaded = experiment.load(
-        arguments.run, data_root=data_root(arguments.data_root), device=device_of(arguments.device)
-    )
+    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root), device=arguments.device)
     learner = experiment.trained(loaded)
     tasks = getattr(loaded.built.splits, arguments.split)
     if tasks is None:

@@ -13,7 +13,7 @@ import tyro
 from fewstep import experiment, recipes
 from fewstep.autotune import available_threads
 from fewstep.cli.kinds import HELP, choose_kinds
-from fewstep.cli.options import DataRoot, Device, device_of
+from fewstep.cli.options import DataRoot, Device
 from fewstep.cli.session import run_to_report, show_log
 from fewstep.mapping import Mapping
 from fewstep.recipe import Recipe, build, to_json
@@ -32,7 +32,7 @@ class TrainArguments:
     """outer updates; the same as --training.updates"""
     minutes: float | None = None
     """stop after so many minutes of training; resume to go on"""
-    device: Device = "auto"
+    device: Device = "cpu"
     threads: int | None = None
     """threads over tasks; default: as many as processors. No result depends on it"""
     chunk: int | None = None
@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
         folder,
         data_root=data_root(arguments.data_root),
         seed=arguments.seed,
-        device=device_of(arguments.device),
+        device=arguments.device,
         threads=arguments.threads,
         mapping=_mapping(arguments),
     )
