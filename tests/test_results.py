@@ -1,0 +1,47 @@
+"""What the documents state of results is what was recorded, and the records still open."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from fewstep import recipes
+from fewstep.experiment import read_header
+from fewstep.recipe import from_json, identity_of
+
+ROOT = Path(__file__).parent.parent
+RECORDS = sorted(path.parent for path in (ROOT / "results").glob("*/result.json"))
+
+
+def result_of(record: Path) -> dict:
+    return json.loads((record / "result.json").read_text())
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_a_recorded_result_stands_in_the_table_word_by_word(record):
+    row = f"{result_of(record)['line']} |"
+    assert row in (ROOT / "results" / "README.md").read_text()
+    assert result_of(record)["versions"]["commit"].rstrip("+") in (ROOT / "results" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_a_recorded_run_opens_with_the_checkpoint_of_its_recipe(record):
+    header = read_header(record)
+    assert from_json(header["recipe"]).name == recipes.find(record.name).name
+    newest = sorted(record.glob("checkpoint-*.safetensors"))[-1]
+    assert f'"identity": "{identity_of(header["recipe"], header["seed"])}"' in _metadata(newest)
+
+
+def test_the_readme_states_no_accuracy_that_was_not_recorded():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    for record in RECORDS:
+        rows = [line for line in lines if line.startswith(f"| `{record.name}`")]
+        value = result_of(record)["line"].partition(" (")[0]
+        if rows and "%" in value:
+            assert value in rows[0]
+
+
+def _metadata(path: Path) -> str:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()["fewstep"]
