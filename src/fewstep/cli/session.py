@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +15,9 @@ from fewstep.journal import newest_update
 from fewstep.report import page
 from fewstep.run import Run, Watch
 from fewstep.training import DivergedError
+
+SECONDS_OF_ONE_CTRL_C = 0.5
+"""Signals this close are one: `timeout` and others tell the process and then its group."""
 
 
 def run_to_report(created: Experiment, *, minutes: float | None) -> int:
@@ -58,14 +62,17 @@ def show_log() -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def _interrupts() -> Iterator[list[float]]:
     """Ctrl-C fills the list, once, so that the update at hand can end; a second one stops at once."""
-    seen: list[int] = []
+    seen: list[float] = []
 
     def note(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if seen and now - seen[0] < SECONDS_OF_ONE_CTRL_C:
+            return
         if seen:
             raise KeyboardInterrupt
-        seen.append(number)
+        seen.append(now)
         sys.stderr.write("\nfinishing this update; press Ctrl-C again to stop at once\n")
 
     before = signal.signal(signal.SIGINT, note)
