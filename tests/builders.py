@@ -1,7 +1,8 @@
 """Small nets and tasks, and derivatives and inner loops computed without fewstep, that several test files share."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from fewstep.core import Examples, Params, Task, map_tensors
 from fewstep.inner.adagrad import Adagrad
 from fewstep.inner.optimizer import InnerOptimizer
 from fewstep.inner.sgd import SGD
+from fewstep.learner import Learner
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
 from fewstep.tasks.episodes import ImageClass, ImageTasks
@@ -216,3 +218,22 @@ def assert_unchanged(net: nn.Module, before: dict[str, object]) -> None:
     after = snapshot(net)
     torch.testing.assert_close(after.pop("tensors"), before["tensors"], rtol=0, atol=0)
     assert after == {key: value for key, value in before.items() if key != "tensors"}
+
+
+@contextmanager
+def leaving_as_it_was(learner: Learner) -> Iterator[None]:
+    """Assert that what happens inside changes nothing in a learner, nor in torch's random numbers."""
+    learned = map_tensors(lambda tensor: tensor.detach().clone(), learner.meta.learned)
+    nets, random_numbers = (
+        [learner.model.net, learner.model.support_net, learner.model.query_net],
+        torch.get_rng_state(),
+    )
+    before = [snapshot(net) for net in nets]
+    yield
+    torch.testing.assert_close(
+        map_tensors(lambda tensor: tensor.detach(), learner.meta.learned), learned, rtol=0, atol=0
+    )
+    assert all(tensor.grad is None and tensor.requires_grad for tensor in learner.parameters())
+    for net, state in zip(nets, before, strict=True):
+        assert_unchanged(net, state)
+    assert torch.equal(torch.get_rng_state(), random_numbers)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from builders import NORMS, RULES, SMOOTH_RULES, assert_unchanged, image_splits, smooth_net, snapshot
+from builders import NORMS, RULES, SMOOTH_RULES, image_splits, leaving_as_it_was, smooth_net
 from fewstep.algorithms.maml import MAML
 from fewstep.auditing import audit
 from fewstep.card import Card, Check
@@ -271,17 +271,8 @@ def test_a_declared_overlap_of_train_and_val_does_not_excuse_the_test_split():
 
 def test_the_audit_changes_nothing_in_the_learner_nor_in_the_random_numbers():
     learner = honest("transductive", learn_inner_lr=True)
-    learned = map_tensors(lambda tensor: tensor.detach().clone(), learner.meta.learned)
-    nets, random_numbers = [learner.model.net, learner.model.support_net], torch.get_rng_state()
-    before = [snapshot(net) for net in nets]
-    audit(learner, image_splits())
-    torch.testing.assert_close(
-        map_tensors(lambda tensor: tensor.detach(), learner.meta.learned), learned, rtol=0, atol=0
-    )
-    assert all(tensor.grad is None and tensor.requires_grad for tensor in learner.parameters())
-    for net, state in zip(nets, before, strict=True):
-        assert_unchanged(net, state)
-    assert torch.equal(torch.get_rng_state(), random_numbers)
+    with leaving_as_it_was(learner):
+        audit(learner, image_splits())
 
 
 def test_a_card_says_the_same_after_a_round_trip_and_prints_a_line_a_check():

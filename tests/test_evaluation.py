@@ -8,15 +8,14 @@ from torch import Tensor, nn
 from builders import (
     NORMS,
     InDouble,
-    assert_unchanged,
     image_splits,
+    leaving_as_it_was,
     plain_adapt,
     plain_outputs,
     smooth_net,
-    snapshot,
 )
 from fewstep.algorithms.maml import MAML
-from fewstep.core import Examples, Task, map_tensors
+from fewstep.core import Examples, Task
 from fewstep.evaluation import BLOCK, Evaluation, Result, Score, evaluate
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping
@@ -173,17 +172,8 @@ def test_the_result_says_what_was_measured():
 @pytest.mark.parametrize("norm", NORMS)
 def test_evaluation_changes_no_state(norm: str):
     learner, tasks = classification(norm), InDouble(image_splits().test)
-    learned = map_tensors(lambda tensor: tensor.detach().clone(), learner.meta.learned)
-    nets = [learner.model.net, learner.model.support_net, learner.model.query_net]
-    before, random_numbers = [snapshot(net) for net in nets], torch.get_rng_state()
-    evaluate(learner, tasks, Evaluation(tasks=3))
-    torch.testing.assert_close(
-        map_tensors(lambda tensor: tensor.detach(), learner.meta.learned), learned, rtol=0, atol=0
-    )
-    assert all(tensor.grad is None and tensor.requires_grad for tensor in learner.parameters())
-    for net, state in zip(nets, before, strict=True):
-        assert_unchanged(net, state)
-    assert torch.equal(torch.get_rng_state(), random_numbers)
+    with leaving_as_it_was(learner):
+        evaluate(learner, tasks, Evaluation(tasks=3))
 
 
 def test_an_inner_rate_for_the_test_replaces_that_of_training():
