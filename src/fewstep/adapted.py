@@ -1,12 +1,13 @@
 """The adapted model as a product: a plain `nn.Module` with the user's own parameter names."""
 
 import copy
+import dataclasses
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fewstep.core import Examples, map_tensors
+from fewstep.core import Examples
 from fewstep.learner import Learner
 from fewstep.nets import norm as norms
 
@@ -18,18 +19,12 @@ def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> n
     under the policy `support` that is exactly how the learner was trained.
     `support.x: [N, *input]`; `support.y: [N]` class ids, or `[N, D]` values.
     """
-    learner = Learner(
-        model=learner.model.for_evaluation(),
-        algorithm=learner.algorithm,
-        meta=map_tensors(torch.detach, learner.meta),
-    )
+    learner = learner.for_evaluation()
+    model = learner.model
     phi = learner.adapt(support, steps)
-    net = copy.deepcopy(learner.model.net).eval()
-    if norms.has_batch_norm(net):
-        observer = norms.observing(net)
-        with torch.no_grad():
-            torch.func.functional_call(observer, {name: phi[name] for name in learner.model.names}, (support.x,))
-        phi = {**phi, **norms.take_observed(observer)}
+    if model.observer is None and norms.has_batch_norm(model.net):
+        phi = dataclasses.replace(model, observer=norms.observing(model.net)).settle(phi, support.x)
+    net = copy.deepcopy(model.net)
     for layer in net.modules():
         if isinstance(layer, _BatchNorm):
             _keep_statistics(layer, support.x.device)

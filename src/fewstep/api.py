@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,8 @@ from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Examples
 from fewstep.digest import digest
-from fewstep.durable import replace_file
 from fewstep.evaluation import Evaluation, Result
-from fewstep.journal import METRICS, Row, checkpoints
+from fewstep.journal import Row, begin_log, checkpoints
 from fewstep.learner import Learner, learner_of
 from fewstep.lock import locked
 from fewstep.mapping import Mapping
@@ -127,8 +125,7 @@ def _audit(learner: Learner, tasks: Splits, seed: int, folder: Path | None) -> N
     card = auditing.audit(learner, tasks, seed=seed)
     logger.info("audit:\n%s", card)
     if folder is not None:
-        row = {"kind": "audit", "update": 0, **card.as_json()}
-        replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
+        begin_log(folder, card)
 
 
 def _mapping_of(folder: Path) -> Mapping | None:

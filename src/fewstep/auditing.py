@@ -36,8 +36,7 @@ def audit(learner: Learner, splits: Splits, *, seed: int = 0) -> Card:
 
 
 def _measured(learner: Learner, splits: Splits, seed: int) -> tuple[Literal[1, 2] | None, list[Check]]:
-    exact = learner.to("cpu", torch.float64)
-    exact = Learner(model=exact.model.for_evaluation(), algorithm=exact.algorithm, meta=exact.meta)
+    exact = learner.to("cpu", torch.float64).for_evaluation()
     batch = splits.train.sample(seed, "audit", 0, TASKS).to("cpu", torch.float64)
     tasks = [batch.select(i) for i in range(TASKS)]
     outcomes = [exact.algorithm.meta_gradient(exact.model, exact.meta, task, 0) for task in tasks]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fewstep.core import Task, map_tensors
+from fewstep.core import Task
 from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
@@ -122,7 +122,7 @@ def evaluate(
     def scores(model: Model, task: Task) -> TaskScores:
         return task_scores(learner, model, task, evaluation.steps)
 
-    with Workers(learner.model.for_evaluation(), mapping or Mapping()) as workers:
+    with Workers(learner.model, mapping or Mapping()) as workers:
         for block, first in enumerate(range(0, evaluation.tasks, BLOCK)):
             count = min(BLOCK, evaluation.tasks - first)
             batch = tasks.sample(evaluation.seed, stream, block, count).to(learner.device)
@@ -167,16 +167,15 @@ def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def at_test(learner: Learner, evaluation: Evaluation) -> Learner:
-    """The learner as it is tested: at the evaluation's own inner rate if it has one, nothing requiring a gradient."""
+    """The learner as it is tested, at the evaluation's own inner rate if it has one."""
     algorithm: Any = learner.algorithm
-    if evaluation.inner_lr is not None and "inner_lr" in learner.meta.learned:
-        raise ValueError(
-            "evaluation.inner_lr replaces a fixed inner rate, but this learner has learned its own; leave it out"
-        )
     if evaluation.inner_lr is not None:
+        if "inner_lr" in learner.meta.learned:
+            raise ValueError(
+                "evaluation.inner_lr replaces a fixed inner rate, but this learner has learned its own; leave it out"
+            )
         algorithm = dataclasses.replace(algorithm, inner_lr=evaluation.inner_lr)
-    meta = map_tensors(lambda tensor: tensor.detach(), learner.meta)
-    return Learner(model=learner.model, algorithm=algorithm, meta=meta)
+    return dataclasses.replace(learner.for_evaluation(), algorithm=algorithm)
 
 
 def _score(values: Tensor) -> Score:

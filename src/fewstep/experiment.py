@@ -19,7 +19,7 @@ from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
 from fewstep.durable import replace_file
 from fewstep.evaluation import Result, evaluate
-from fewstep.journal import BEST, METRICS, checkpoints, put_meta
+from fewstep.journal import BEST, METRICS, begin_log, checkpoints, put_meta
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
 from fewstep.recipe import Built, Recipe
@@ -83,9 +83,8 @@ def create(
         device=device,
         identity=recipes.identity_of(recipes.to_json(recipe), seed),
     )
-    row = {"kind": "audit", "update": 0, **card.as_json()}
     replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
-    replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
+    begin_log(folder, card)
     return experiment
 
 

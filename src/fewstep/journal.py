@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fewstep.card import Card
 from fewstep.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from fewstep.core import Meta, map_tensors
 from fewstep.durable import append_line, replace_file, sync_file
@@ -110,6 +111,12 @@ class Journal:
                 if path.name != BEST:  # deleted, or a crash came between the validation and the best's own file
                     save_checkpoint(folder / BEST, best)
                 break
+
+
+def begin_log(folder: Path, card: Card) -> None:
+    """Start the log of a run with what its audit found."""
+    row = {"kind": "audit", "update": 0, **card.as_json()}
+    replace_file(folder / METRICS, (json.dumps(row) + "\n").encode())
 
 
 def checkpoints(folder: Path) -> list[Path]:

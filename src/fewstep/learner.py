@@ -45,6 +45,11 @@ class Learner:
         meta = map_tensors(lambda tensor: tensor.detach().to(device, dtype, copy=True), self.meta)
         return Learner(model=self.model.to(device, dtype), algorithm=self.algorithm, meta=meta)
 
+    def for_evaluation(self) -> "Learner":
+        """This learner as it is tested: its net in evaluation mode, nothing requiring a gradient."""
+        meta = map_tensors(torch.detach, self.meta)
+        return Learner(model=self.model.for_evaluation(), algorithm=self.algorithm, meta=meta)
+
     def checked(self, task: Task, outputs: int) -> "Learner":
         """This learner, knowing what its net was seen to do: draw random numbers, mix the queries of a batch.
 

@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 
 from fewstep.core import Examples, Task
-from fewstep.evaluation import Evaluation
+from fewstep.evaluation import Evaluation, at_test
 from fewstep.report import adaptation
-from fewstep.report.shown_tasks import as_tested, first_test_tasks
+from fewstep.report.shown_tasks import first_test_tasks
 from fewstep.tasks.sinusoid import Sinusoid
 
 
@@ -33,7 +33,7 @@ def test_curves_are_those_of_the_learner_after_0_1_5_and_10_steps(sinusoid_run):
 
 
 def test_adaptation_runs_at_the_evaluations_own_inner_rate(sinusoid_run):
-    still = as_tested(sinusoid_run.learner, Evaluation(inner_lr=0.0))
+    still = at_test(sinusoid_run.learner, Evaluation(inner_lr=0.0))
     shown = adaptation.adapting(still, sinusoid_task(2.0, 0.5), (-5.0, 5.0))
     assert all(torch.equal(curve, shown.curves[0]) for curve in shown.curves)
 

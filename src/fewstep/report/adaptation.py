@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from fewstep.core import Examples, Task
-from fewstep.evaluation import Evaluation
+from fewstep.evaluation import Evaluation, at_test
 from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
 from fewstep.report import canvas
-from fewstep.report.shown_tasks import as_tested, first_test_tasks
+from fewstep.report.shown_tasks import first_test_tasks
 from fewstep.tasks.sinusoid import Sinusoid
 
 STEPS = (0, 1, 5, 10)
@@ -38,7 +38,7 @@ class Adapting(NamedTuple):
 
 def draw(tasks: Sinusoid, learner: Learner, evaluation: Evaluation, path: Path) -> Path:
     """Draw the first test tasks, at the evaluation's own inner rate."""
-    tested = as_tested(learner, evaluation)
+    tested = at_test(learner, evaluation)
     shown = [adapting(tested, task, tasks.x) for task in first_test_tasks(tasks, evaluation, SHOWN, learner)]
     figure = canvas.blank(6.6)
     panels = figure.subplots(2, 2).flat

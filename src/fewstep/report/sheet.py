@@ -11,10 +11,10 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from fewstep.core import Task
-from fewstep.evaluation import Evaluation
+from fewstep.evaluation import Evaluation, at_test
 from fewstep.learner import Learner
 from fewstep.report import canvas
-from fewstep.report.shown_tasks import as_tested, first_test_tasks
+from fewstep.report.shown_tasks import first_test_tasks
 from fewstep.tasks.splits import Tasks
 
 ACROSS = 5
@@ -53,7 +53,7 @@ class Shown(NamedTuple):
 
 def draw(tasks: Tasks, learner: Learner, evaluation: Evaluation, path: Path) -> Path:
     """Draw the first test tasks after the evaluation's own steps; fewer tasks where each needs many rows."""
-    tested = as_tested(learner, evaluation)
+    tested = at_test(learner, evaluation)
     shown: list[Shown] = []
     for number, task in enumerate(first_test_tasks(tasks, evaluation, SHOWN, learner), start=1):
         shown.append(judge(tested, task, evaluation.steps, number))

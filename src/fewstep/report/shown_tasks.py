@@ -1,9 +1,7 @@
 """The test tasks that a report shows: the first ones of the list that the result was measured on."""
 
-import dataclasses
-
 from fewstep.core import Task
-from fewstep.evaluation import BLOCK, Evaluation, at_test
+from fewstep.evaluation import BLOCK, Evaluation
 from fewstep.learner import Learner
 from fewstep.tasks.splits import Tasks
 
@@ -12,8 +10,3 @@ def first_test_tasks(tasks: Tasks, evaluation: Evaluation, count: int, learner: 
     """At most `count` tasks, on the learner's device; a block is drawn at once, as in `evaluate`."""
     block = tasks.sample(evaluation.seed, "test", 0, min(BLOCK, evaluation.tasks))
     return [block.select(i).to(learner.device) for i in range(min(count, evaluation.tasks))]
-
-
-def as_tested(learner: Learner, evaluation: Evaluation) -> Learner:
-    """A copy of the learner in the state in which `evaluate` tests it."""
-    return dataclasses.replace(at_test(learner, evaluation), model=learner.model.for_evaluation())
