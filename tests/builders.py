@@ -1,6 +1,7 @@
 """Small nets and tasks, and derivatives and inner loops computed without fewstep, that several test files share."""
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewstep.core import Examples, Params, Task, map_tensors
 from fewstep.inner.adagrad import Adagrad
+from fewstep.inner.adam import Adam
+from fewstep.inner.momentum import Momentum
 from fewstep.inner.optimizer import InnerOptimizer
+from fewstep.inner.rmsprop import RMSprop
 from fewstep.inner.sgd import SGD
 from fewstep.learner import Learner
 from fewstep.model import Loss
@@ -32,19 +36,34 @@ class Rule(NamedTuple):
     torch_rule: Callable[..., torch.optim.Optimizer]
 
 
+def largest_epsilon(optimizer: InnerOptimizer) -> float:
+    """0 for an optimizer that divides by no root."""
+    settings = dataclasses.asdict(optimizer)
+    return max(settings.get("eps_inside", 0.0), settings.get("eps_outside", 0.0))
+
+
 RULES = {
     "sgd": Rule(SGD(), torch.optim.SGD),
+    "momentum": Rule(Momentum(momentum=0.8), partial(torch.optim.SGD, momentum=0.8)),
+    "nesterov": Rule(Momentum(momentum=0.8, nesterov=True), partial(torch.optim.SGD, momentum=0.8, nesterov=True)),
     # torch starts the sum n at 0.7 and adds nothing beside the root: √(0.7 + Σ g²), which is ε inside
     "adagrad-inside": Rule(
         Adagrad(eps_inside=0.7), partial(torch.optim.Adagrad, initial_accumulator_value=0.7, eps=0.0)
     ),
     "adagrad-outside": Rule(Adagrad(eps_inside=0.0, eps_outside=0.3), partial(torch.optim.Adagrad, eps=0.3)),
     "adagrad-torch": Rule(Adagrad(eps_inside=0.0, eps_outside=1e-10), torch.optim.Adagrad),
+    "rmsprop-torch": Rule(RMSprop(), torch.optim.RMSprop),
+    "rmsprop-outside": Rule(RMSprop(decay=0.8, eps_outside=0.3), partial(torch.optim.RMSprop, alpha=0.8, eps=0.3)),
+    "adam-torch": Rule(Adam(), torch.optim.Adam),
+    "adam-outside": Rule(
+        Adam(beta1=0.6, beta2=0.8, eps_outside=0.3), partial(torch.optim.Adam, betas=(0.6, 0.8), eps=0.3)
+    ),
+    "adam-beta1-0": Rule(Adam(beta1=0.0, eps_outside=0.3), partial(torch.optim.Adam, betas=(0.0, 0.999), eps=0.3)),
 }
 """A new inner optimizer joins every test of inner optimizers with one row."""
 
-# g / (|g| + 1e-10) is a step function to any difference wide enough to be computed
-SMOOTH_RULES = [name for name in RULES if name != "adagrad-torch"]
+# g / (|g| + 1e-8) is a step function to any difference wide enough to be computed
+SMOOTH_RULES = [name for name, rule in RULES.items() if not 0 < largest_epsilon(rule.ours) < 1e-2]
 
 
 def seed(number: int) -> torch.Generator:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from fewstep.core import Examples as Examples
     from fewstep.core import Task as Task
     from fewstep.inner.adagrad import Adagrad as Adagrad
+    from fewstep.inner.adam import Adam as Adam
+    from fewstep.inner.momentum import Momentum as Momentum
+    from fewstep.inner.rmsprop import RMSprop as RMSprop
     from fewstep.inner.sgd import SGD as SGD
     from fewstep.learner import Learner as Learner
     from fewstep.learner import learner_of as learner_of
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "MAML": "algorithms.maml",
     "Adagrad": "inner.adagrad",
+    "Adam": "inner.adam",
     "Conv4": "nets.conv4",
     "Examples": "core",
     "Images": "tasks.images",
     "Learner": "learner",
     "MLP": "nets.mlp",
     "Mapping": "mapping",
+    "Momentum": "inner.momentum",
     "Omniglot": "tasks.omniglot",
+    "RMSprop": "inner.rmsprop",
     "SGD": "inner.sgd",
     "Sinusoid": "tasks.sinusoid",
     "Strokes": "tasks.strokes",

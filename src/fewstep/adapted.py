@@ -16,14 +16,15 @@ def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> n
     """The learner's net adapted to `support`, in evaluation mode: the user's own class and parameter names.
 
     Batch norms hold the statistics of the support set at the adapted parameters, so each prediction is its own;
-    under the policy `support` that is exactly how the learner was trained.
+    under the policy `support` that is exactly how the learner was trained. Under `running` and `per_step` they hold
+    what training accumulated; under `group`, `layer` and `none` the batch norms are replaced, their names kept.
     `support.x: [N, *input]`; `support.y: [N]` class ids, or `[N, D]` values.
     """
     learner = learner.for_evaluation()
     model = learner.model
     phi = learner.adapt(support, steps)
-    if model.observer is None and norms.has_batch_norm(model.net):
-        phi = dataclasses.replace(model, observer=norms.observing(model.net)).settle(phi, support.x)
+    if model.norm == "transductive" and norms.has_batch_norm(model.net):
+        phi = {**phi, **dataclasses.replace(model, observer=norms.observing(model.net)).observe(phi, support.x)}
     net = copy.deepcopy(model.net)
     for layer in net.modules():
         if isinstance(layer, _BatchNorm):

@@ -1,6 +1,6 @@
 """What a meta-learning algorithm is: pure functions over named tensors, for one task at a time."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,14 @@ class Algorithm(Protocol):
     @property
     def inner_steps(self) -> int:
         """How many inner steps training takes."""
+        ...
+
+    def order_at(self, update: int) -> Literal[1, 2] | None:
+        """The derivative order of `meta_gradient` at outer update `update`; None where it is no loss's gradient."""
+        ...
+
+    def loss_weights(self, update: int) -> tuple[float, ...]:
+        """The weights of the query losses after 0, 1, ..., S inner steps in the outer loss of `update`."""
         ...
 
     def init(self, model: Model, generator: torch.Generator) -> Meta:

@@ -1,7 +1,8 @@
 """The audit: what a learner really does, measured in float64 on a few tasks, not read off its settings."""
 
-from collections.abc import Callable
-from typing import Literal
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from fewstep import seeding
 from fewstep.card import Card, Check
 from fewstep.core import Examples, Meta, MetaGradient, Params, Task, map_tensors
-from fewstep.inner.loop import adapt
+from fewstep.inner.loop import inner_states
 from fewstep.learner import Learner
 from fewstep.tasks.splits import Splits
 
@@ -20,6 +21,8 @@ AGREE = 1e-3
 SAME = 1e-9
 """Largest difference of float64 logits that counts as none."""
 TASKS = 4
+LAST = 10**9
+"""An update after which nothing is annealed any more."""
 
 
 def audit(learner: Learner, splits: Splits, *, seed: int = 0) -> Card:
@@ -36,73 +39,103 @@ def audit(learner: Learner, splits: Splits, *, seed: int = 0) -> Card:
 
 
 def _measured(learner: Learner, splits: Splits, seed: int) -> tuple[Literal[1, 2] | None, list[Check]]:
-    exact = learner.to("cpu", torch.float64).for_evaluation()
+    exact = learner.to("cpu", torch.float64)
+    trained = dataclasses.replace(exact, model=exact.model.without_dropout())
+    tested = exact.for_evaluation()
     batch = splits.train.sample(seed, "audit", 0, TASKS).to("cpu", torch.float64)
     tasks = [batch.select(i) for i in range(TASKS)]
-    outcomes = [exact.algorithm.meta_gradient(exact.model, exact.meta, task, 0) for task in tasks]
-    order, order_check = _check_order(exact, tasks, outcomes, seed)
+    outcomes = [_outcome(trained, task, LAST) for task in tasks]
+    order, order_check = _check_order(trained, tasks, seed)
     return order, [
         order_check,
-        _check_gradients(exact, outcomes),
-        _check_transduction(exact, tasks),
-        _check_label_leak(exact, tasks, outcomes),
-        _check_support_order(exact, tasks),
+        _check_gradients(trained, outcomes),
+        _check_transduction(tested, tasks),
+        _check_label_leak(trained, tasks, outcomes),
+        _check_support_order(tested, tasks),
         _check_copies(tasks),
     ]
 
 
-def _check_order(
-    learner: Learner, tasks: list[Task], outcomes: list[MetaGradient], seed: int
-) -> tuple[Literal[1, 2] | None, Check]:
+def _outcome(learner: Learner, task: Task, update: int) -> MetaGradient:
+    return learner.algorithm.meta_gradient(learner.model, learner.meta, task, update)
+
+
+def _check_order(learner: Learner, tasks: list[Task], seed: int) -> tuple[Literal[1, 2] | None, Check]:
+    """The order at the first update, and in the end where an annealing makes that another one."""
+    algorithm = learner.algorithm
+    if algorithm.order_at(LAST) is None:
+        told = "none: this algorithm moves θ towards φ, which is no gradient of the query loss"
+        return None, Check("derivative order", "note", told)
+    first, last = ((algorithm.order_at(update), algorithm.loss_weights(update)) for update in (0, LAST))
+    phases = {"": LAST} if first == last else {"at the start: ": 0, "in the end: ": LAST}
+    measured = [(words, _measure_order(learner, tasks, seed, update)) for words, update in phases.items()]
+    worst = next((found for _, found in measured if found.check.verdict == "wrong"), measured[-1][1])
+    finding = "; ".join(words + found.check.finding for words, found in measured)
+    return measured[-1][1].order, Check("derivative order", worst.check.verdict, finding)
+
+
+class _Measured(NamedTuple):
+    order: Literal[1, 2] | None
+    check: Check
+
+
+def _measure_order(learner: Learner, tasks: list[Task], seed: int, update: int) -> _Measured:
     """Directional finite differences of the true outer loss, and of the loss with φ moved rigidly with θ."""
     theta = learner.meta.learned["theta"]
+    weights = learner.algorithm.loss_weights(update)
     generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "audit/direction"))
     errors = torch.zeros(len(tasks), 2, dtype=torch.float64)
-    for i, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True)):
+    for i, task in enumerate(tasks):
         direction = _unit_direction(theta, generator)
-        found = _inner_product(outcome.gradient["theta"], direction)
-        errors[i, 0] = _relative_error(found, _central_difference(_rigid_loss(learner, task), theta, direction))
-        errors[i, 1] = _relative_error(found, _central_difference(_true_loss(learner, task), theta, direction))
+        found = _inner_product(_outcome(learner, task, update).gradient["theta"], direction)
+        for column, loss in enumerate((_rigid_loss(learner, task, weights), _true_loss(learner, task, weights))):
+            errors[i, column] = _relative_error(found, _central_difference(loss, theta, direction))
     first, second = errors.median(dim=0).values.tolist()
-    claimed = getattr(learner.algorithm, "order", None)
+    claimed = learner.algorithm.order_at(update)
     evidence = f"error against finite differences: second order {second:.0e}, first order {first:.0e}"
     if max(first, second) < AGREE:
-        return None, Check("derivative order", "note", f"cannot be told: both orders agree here ({evidence})")
+        told = f"cannot be told: both orders agree here ({evidence})"
+        return _Measured(None, Check("derivative order", "note", told))
     order: Literal[1, 2] | None = 2 if second < AGREE else 1 if first < AGREE else None
     if order is None:
-        return None, Check(
-            "derivative order", "wrong", f"neither first nor second order: the gradient is wrong ({evidence})"
-        )
-    if claimed not in (None, order):
-        return order, Check("derivative order", "wrong", f"{order} measured, {claimed} claimed ({evidence})")
-    return order, Check("derivative order", "ok", f"{order}, measured ({evidence})")
+        told = f"neither first nor second order: the gradient is wrong ({evidence})"
+        return _Measured(None, Check("derivative order", "wrong", told))
+    if claimed != order:
+        told = f"{order} measured, {claimed} claimed ({evidence})"
+        return _Measured(order, Check("derivative order", "wrong", told))
+    return _Measured(order, Check("derivative order", "ok", f"{order}, measured ({evidence})"))
 
 
-def _true_loss(learner: Learner, task: Task) -> Callable[[Params], float]:
-    """θ ↦ L_query(φ(θ))."""
-    steps = learner.algorithm.inner_steps
+def _true_loss(learner: Learner, task: Task, weights: Sequence[float]) -> Callable[[Params], float]:
+    """θ ↦ Σ_i w_i L_query(φ_i(θ))."""
 
     def loss(theta: Params) -> float:
         meta = Meta({**learner.meta.learned, "theta": theta}, learner.meta.state)
-        return _query_loss(learner, adapt(learner.algorithm, learner.model, meta, task.support, steps), task)
+        path = inner_states(learner.algorithm, learner.model, meta, task.support, len(weights) - 1)
+        return _weighted_loss(learner, [inner.phi for inner in path], task, weights)
 
     return loss
 
 
-def _rigid_loss(learner: Learner, task: Task) -> Callable[[Params], float]:
-    """θ ↦ L_query(φ + (θ − θ₀)): its derivative is the first-order meta-gradient."""
+def _rigid_loss(learner: Learner, task: Task, weights: Sequence[float]) -> Callable[[Params], float]:
+    """θ ↦ Σ_i w_i L_query(φ_i + (θ − θ₀)): its derivative is the first-order meta-gradient."""
     start = learner.meta.learned["theta"]
-    phi = learner.adapt(task.support)
+    path = inner_states(learner.algorithm, learner.model, learner.meta, task.support, len(weights) - 1)
 
     def loss(theta: Params) -> float:
-        moved = {name: phi[name] + theta[name] - start[name] for name in theta}
-        return _query_loss(learner, learner.model.settle(moved, task.support.x), task)
+        moved = [{**inner.phi, **{n: inner.phi[n] + theta[n] - start[n] for n in theta}} for inner in path]
+        return _weighted_loss(learner, moved, task, weights)
 
     return loss
 
 
-def _query_loss(learner: Learner, phi: Params, task: Task) -> float:
-    return learner.model.loss(learner.predict(phi, task.query.x), task.query.y).item()
+def _weighted_loss(learner: Learner, path: list[Params], task: Task, weights: Sequence[float]) -> float:
+    total = 0.0
+    for i, (phi, weight) in enumerate(zip(path, weights, strict=True)):
+        if weight > 0:
+            settled = learner.model.settle(phi, task.support.x, learner.meta.state, i)
+            total += weight * learner.model.loss(learner.predict(settled, task.query.x), task.query.y).item()
+    return total
 
 
 def _central_difference(loss: Callable[[Params], float], theta: Params, direction: Params) -> float:
@@ -169,7 +202,7 @@ def _check_label_leak(learner: Learner, tasks: list[Task], outcomes: list[MetaGr
     changes = []
     for task, outcome in zip(tasks, outcomes, strict=True):
         reversed_labels = Task(task.support, Examples(task.query.x, task.query.y.flip(0)))
-        logits = learner.algorithm.meta_gradient(learner.model, learner.meta, reversed_labels, 0).logits
+        logits = _outcome(learner, reversed_labels, LAST).logits
         changes.append(_difference(outcome.logits, logits))
     if max(changes) > SAME:
         return Check("query labels", "leak", f"predictions depend on the query labels (by {max(changes):.1e})")

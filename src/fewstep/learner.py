@@ -65,7 +65,8 @@ class Learner:
                     "the net draws random numbers in evaluation mode too, so no test of it could be repeated; "
                     "pass training=self.training to F.dropout and the like"
                 )
-            mixes = _mixes_queries(tested, support.x, task.query.x)
+            state = map_tensors(torch.detach, self.meta.state)
+            mixes = _mixes_queries(tested, state, support.x, task.query.x)
         seen = dataclasses.replace(
             model,
             is_stochastic=model.is_stochastic or draws,
@@ -80,10 +81,10 @@ def _watched(model: Model, theta: Params, x: Tensor) -> tuple[Tensor, bool]:
     return model.support_outputs(theta, x), not torch.equal(before, torch.get_rng_state())
 
 
-def _mixes_queries(model: Model, support_x: Tensor, query_x: Tensor) -> bool:
+def _mixes_queries(model: Model, state: dict[str, Params], support_x: Tensor, query_x: Tensor) -> bool:
     """Whether the first query's outputs change with the other queries, at parameters none of which is zero."""
     near = {name: value + 0.1 * torch.randn_like(value) for name, value in model.parameters().items()}
-    phi = model.settle(near, support_x)
+    phi = model.settle(near, support_x, state, 0)
     others = torch.cat([query_x[:1], query_x[1:] / 2])
     first, with_others = model.query_outputs(phi, query_x)[0], model.query_outputs(phi, others)[0]
     return not torch.allclose(first, with_others, rtol=1e-4, atol=1e-5)

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,21 +20,33 @@ Loss = Literal["mean_cross_entropy", "mean_squared_error"]
 """Reductions are means over examples (and output dimensions), so `inner_lr` is always a rate on the mean loss."""
 
 
+ACCUMULATING: tuple[Norm, ...] = ("running", "per_step")
+"""The policies whose statistics travel through `Meta.state`."""
+MOMENTUM = 0.1
+"""How far an update moves the running statistics, as in torch and in MAML++."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A net's three forwards. The module is not thread-safe (functional_call swaps tensors on it): copy per thread."""
+    """A net's forwards. The module is not thread-safe (functional_call swaps tensors on it): copy per thread."""
 
     net: nn.Module
     support_net: nn.Module
     query_net: nn.Module
+    given_net: nn.Module | None
+    """the net on statistics given to it, for policies whose queries use such"""
     observer: nn.Module | None
     names: tuple[str, ...]
+    norm_names: tuple[str, ...]
+    """those of `names` that are weights and biases of norms"""
     loss_name: Loss
     norm: Norm
     is_transductive: bool
     """Whether a query's prediction depends on the queries forwarded with it."""
     is_stochastic: bool
     """Whether a forward in training draws random numbers."""
+    is_evaluating: bool = False
+    """Whether queries use the statistics accumulated in training, where the policy accumulates any."""
 
     def parameters(self) -> Params:
         """The trainable parameters of the net as built, by its own names; detached copies."""
@@ -53,12 +65,47 @@ class Model:
         """The mean loss that the inner loop descends; a scalar."""
         return self.loss(self.support_outputs(phi, support.x), support.y)
 
-    def settle(self, phi: Params, support_x: Tensor) -> Params:
-        """`phi` with what queries need beside it: the support set's statistics, if the policy keeps them."""
-        if self.observer is None:
-            return phi
-        self._call(self.observer, {name: phi[name] for name in self.names}, support_x)
-        return {**phi, **norms.take_observed(self.observer)}
+    def statistics(self, inner_steps: int) -> dict[str, Params]:
+        """What `Meta.state` holds for the norm policy at the start: a row `[C]` for every step, or one for all."""
+        if not self.accumulates:
+            return {}
+        assert self.given_net is not None
+        rows = max(inner_steps, 1) if self.norm == "per_step" else 1
+        return {"statistics": norms.initial_statistics(self.given_net, rows)}
+
+    def settle(self, phi: Params, support_x: Tensor, state: dict[str, Params], steps: int) -> Params:
+        """`phi`, reached after `steps` inner steps, with the statistics that queries need beside it, if any.
+
+        Row i serves the queries at φ_{i+1}; steps beyond the last row reuse it.
+        """
+        if self.accumulates:
+            if not self.is_evaluating:
+                return phi
+            rows = state["statistics"]
+            return {**phi, **{name: value[min(max(steps - 1, 0), len(value) - 1)] for name, value in rows.items()}}
+        return phi if self.observer is None else {**phi, **self.observe(phi, support_x)}
+
+    def observe(self, phi: Params, x: Tensor) -> Params:
+        """Mean and biased variance `[C]` of the batch `x` in every batch norm, under the names of its buffers."""
+        assert self.observer is not None
+        self._call(self.observer, {name: phi[name] for name in self.names}, x)
+        return norms.take_observed(self.observer)
+
+    def accumulated(self, state: dict[str, Params], path: Sequence[Params], query_x: Tensor) -> dict[str, Params]:
+        """`state` after one task: row i moves towards the statistics of the queries at φ_{i+1}, `path[i + 1]`."""
+        if not self.accumulates:
+            return state
+        rows = {name: list(value) for name, value in state["statistics"].items()}
+        count = len(next(iter(rows.values())))
+        for row, phi in enumerate(path[-count:]):
+            for name, seen in self.observe(phi, query_x).items():
+                rows[name][row] = (1 - MOMENTUM) * rows[name][row] + MOMENTUM * seen.detach()
+        return {**state, "statistics": {name: torch.stack(value) for name, value in rows.items()}}
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether training accumulates statistics for evaluation."""
+        return self.norm in ACCUMULATING and self.given_net is not None
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean loss over examples; a scalar."""
@@ -72,7 +119,15 @@ class Model:
         return self.loss_name == "mean_cross_entropy"
 
     def for_evaluation(self) -> "Model":
-        """A copy in evaluation mode: no dropout."""
+        """A copy as it is tested: no dropout, queries on the statistics that the policy keeps for them."""
+        model = self.without_dropout()
+        if model.accumulates:
+            assert model.given_net is not None
+            model = dataclasses.replace(model, query_net=model.given_net)
+        return dataclasses.replace(model, is_evaluating=True)
+
+    def without_dropout(self) -> "Model":
+        """A copy whose forwards draw no random numbers, otherwise as in training."""
         return dataclasses.replace(self._copy(nn.Module.eval), is_stochastic=False)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Model":
@@ -82,7 +137,7 @@ class Model:
     def _copy(self, change: Callable[[nn.Module], nn.Module]) -> "Model":
         """A deep copy with every one of its nets changed in place."""
         model = copy.deepcopy(self)
-        for net in (model.net, model.support_net, model.query_net, model.observer):
+        for net in (model.net, model.support_net, model.query_net, model.given_net, model.observer):
             if net is not None:
                 change(net)
         return model
@@ -104,13 +159,18 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
     names = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
     if not names:
         raise ValueError(f"{type(net).__name__} has no parameter that requires a gradient: nothing to learn")
-    given = norm == "support" and norms.has_batch_norm(net)
+    if norm in ("group", "layer", "none"):
+        net = norms.without_batch(net, norm)
+    keeps = norm in ("support", *ACCUMULATING) and norms.has_batch_norm(net)
+    given_net = norms.on_given_statistics(net) if keeps else None
     return Model(
         net=net,
         support_net=norms.on_batch_statistics(net),
-        query_net=norms.on_given_statistics(net) if given else norms.on_batch_statistics(net),
-        observer=norms.observing(net) if given else None,
+        query_net=given_net if norm == "support" and given_net is not None else norms.on_batch_statistics(net),
+        given_net=given_net,
+        observer=norms.observing(net) if keeps else None,
         names=names,
+        norm_names=tuple(name for name in norms.norm_parameters(net) if name in names),
         loss_name=loss,
         norm=norm,
         is_transductive=norm == "transductive" and norms.has_batch_norm(net),

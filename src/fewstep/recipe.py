@@ -10,6 +10,7 @@ import tyro
 
 from fewstep import seeding
 from fewstep.algorithms.maml import MAML
+from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
 from fewstep.learner import Learner, learner_of
@@ -27,7 +28,7 @@ from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | MLP | Imported
-AlgorithmSpec = MAML
+AlgorithmSpec = MAML | MAMLPlusPlus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ def _parse(value: Any, hint: Any, where: str) -> Any:
         if unknown:
             raise ValueError(f"{where}: {kind.__name__} has no field {sorted(unknown)}; it has {sorted(hints)}")
         return kind(**{n: _parse(v, hints[n], f"{where}.{n}") for n, v in value.items() if n != "kind"})
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_parse(item, hint, where) for item in value) if isinstance(value, list) else value
 
 
 def _dataclasses(hint: Any) -> tuple[Any, ...]:

@@ -130,7 +130,7 @@ def test_the_gradient_flows_from_the_statistics_to_the_parameters_before_them():
     parameters = model.parameters()
 
     def statistics(weight: Tensor) -> tuple[Tensor, Tensor]:
-        settled = model.settle({**parameters, "0.weight": weight}, task.support.x)
+        settled = model.settle({**parameters, "0.weight": weight}, task.support.x, {}, 0)
         return settled["1.running_mean"], settled["1.running_var"]
 
     assert torch.autograd.gradcheck(statistics, (parameters["0.weight"].requires_grad_(),))

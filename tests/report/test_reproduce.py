@@ -8,6 +8,9 @@ import pytest
 from fewstep import cli, recipes
 from fewstep.algorithms.maml import MAML
 from fewstep.inner.adagrad import Adagrad
+from fewstep.inner.adam import Adam
+from fewstep.inner.momentum import Momentum
+from fewstep.inner.rmsprop import RMSprop
 from fewstep.nets.conv4 import Conv4
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
@@ -21,7 +24,10 @@ CHANGED = {
     "numbers": replace(SINUSOID, training=replace(SINUSOID.training, updates=7, lr=1e-05, clip_value=10.0)),
     "a flag": replace(SINUSOID, algorithm=MAML(inner_lr=0.02, learn_inner_lr=True)),
     "lists": replace(SINUSOID, net=MLP(hidden=(3, 4)), test_tasks=Sinusoid(phase=(0.0, 1.0))),
-    "another optimizer": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Adagrad(eps_outside=0.5))),
+    "Adagrad": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Adagrad(eps_outside=0.5))),
+    "Momentum": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Momentum(nesterov=True))),
+    "RMSprop": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=RMSprop(eps_inside=1e-5))),
+    "Adam": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Adam(beta1=0.0))),
 }
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
-from fewstep.inner.adagrad import Adagrad
-from fewstep.inner.loop import adapt
+from fewstep.inner.loop import inner_states
 from fewstep.inner.optimizer import Rates
+from fewstep.inner.optimizers import InnerOptimizerSpec
+from fewstep.inner.rates import RateGroups, rates_of
 from fewstep.inner.sgd import SGD
 from fewstep.model import Model
 
@@ -35,10 +36,12 @@ class MAML:
     """inner steps in training"""
     order: Literal[1, 2] = 2
     """derivative order: 2, or 1 for first-order MAML"""
-    optimizer: SGD | Adagrad = field(default_factory=SGD)
+    optimizer: InnerOptimizerSpec = field(default_factory=SGD)
     """the inner optimizer"""
     learn_inner_lr: bool = False
     """learn an inner rate per parameter tensor, from inner_lr on"""
+    inner_lr_of: RateGroups = ()
+    """rates of their own for parameters whose names start so: head. 0.1"""
 
     def __post_init__(self) -> None:
         if self.inner_steps < 0:
@@ -46,13 +49,22 @@ class MAML:
         if self.order not in (1, 2):
             raise ValueError(f"order={self.order}: expected 1 (first order) or 2 (second order)")
 
+    def order_at(self, update: int) -> Literal[1, 2]:
+        """The derivative order of outer update `update`: the same for all."""
+        return self.order
+
+    def loss_weights(self, update: int) -> tuple[float, ...]:
+        """The query loss after the last inner step alone."""
+        return (*[0.0] * self.inner_steps, 1.0)
+
     def init(self, model: Model, generator: torch.Generator) -> Meta:
         """θ as the net was built."""
         theta = model.parameters()
         learned = {"theta": theta}
         if self.learn_inner_lr:
-            learned["inner_lr"] = {name: value.new_tensor(self.inner_lr) for name, value in theta.items()}
-        return Meta(learned, {})
+            rates = rates_of(theta, self.inner_lr, self.inner_lr_of)
+            learned["inner_lr"] = {name: value.new_tensor(rates[name]) for name, value in theta.items()}
+        return Meta(learned, model.statistics(self.inner_steps))
 
     def start(self, model: Model, meta: Meta, support: Examples) -> Inner:
         """φ_0 = θ."""
@@ -72,19 +84,22 @@ class MAML:
     def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
         """∇_θ L_query(φ_S(θ)) (Alg. 2, line 10)."""
 
-        def adapted(learned: dict[str, Params]) -> Params:
-            return adapt(self, model, Meta(learned, meta.state), task.support, self.inner_steps)
+        def adapted(learned: dict[str, Params]) -> tuple[Params, list[Params]]:
+            path = inner_states(self, model, Meta(learned, meta.state), task.support, self.inner_steps)
+            settled = model.settle(path[-1].phi, task.support.x, meta.state, self.inner_steps)
+            return settled, [inner.phi for inner in path]
 
-        def query_loss(phi: Params) -> tuple[Tensor, Tensor]:
+        def query_loss(phi: Params) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             logits = self.predict(model, phi, task.query.x)
-            return model.loss(logits, task.query.y), logits
+            loss = model.loss(logits, task.query.y)
+            return loss, (loss, logits)
 
-        phi, pull_back, *_ = torch.func.vjp(adapted, meta.learned)
-        at_phi, (loss, logits) = torch.func.grad_and_value(query_loss, has_aux=True)(phi)
+        phi, pull_back, path = torch.func.vjp(adapted, meta.learned, has_aux=True)
+        at_phi, (loss, logits) = torch.func.grad(query_loss, has_aux=True)(phi)
         (gradient,) = pull_back(at_phi)
-        return MetaGradient(gradient, meta.state, loss, logits)
+        return MetaGradient(gradient, model.accumulated(meta.state, path, task.query.x), loss, logits)
 
     def _rates(self, meta: Meta) -> Rates:
         if self.learn_inner_lr:
             return meta.learned["inner_lr"]
-        return dict.fromkeys(meta.learned["theta"], self.inner_lr)
+        return rates_of(meta.learned["theta"], self.inner_lr, self.inner_lr_of)

@@ -5,6 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fewstep.inner.adagrad import Adagrad
+from fewstep.inner.adam import Adam
+from fewstep.inner.momentum import Momentum
+from fewstep.inner.optimizers import InnerOptimizerSpec
+from fewstep.inner.rmsprop import RMSprop
 from fewstep.inner.sgd import SGD
 from fewstep.nearest import nearest
 from fewstep.nets.conv4 import Conv4
@@ -19,7 +23,13 @@ NET = "--net"
 OPTIMIZER = "--algorithm.optimizer"
 FOLDER = "--tasks.folder"
 NETS: dict[str, NetSpec] = {"conv4": Conv4(), "mlp": MLP()}
-OPTIMIZERS: dict[str, SGD | Adagrad] = {"sgd": SGD(), "adagrad": Adagrad()}
+OPTIMIZERS: dict[str, InnerOptimizerSpec] = {
+    "sgd": SGD(),
+    "momentum": Momentum(),
+    "adagrad": Adagrad(),
+    "rmsprop": RMSprop(),
+    "adam": Adam(),
+}
 
 HELP = (
     f"{NET} {{{','.join(NETS)}}} or {NET} my_module:Net chooses another net, "

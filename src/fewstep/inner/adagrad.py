@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from fewstep.core import Inner, Params
-from fewstep.inner.optimizer import Rates
+from fewstep.inner.optimizer import Rates, check_epsilons, root, zeros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +20,17 @@ class Adagrad:
     """ε beside the root"""
 
     def __post_init__(self) -> None:
-        if min(self.eps_inside, self.eps_outside) < 0 or max(self.eps_inside, self.eps_outside) == 0:
-            raise ValueError(
-                f"Adagrad divides by √(n + eps_inside) + eps_outside: both must be ≥ 0 and one of them > 0, "
-                f"got eps_inside={self.eps_inside}, eps_outside={self.eps_outside}"
-            )
+        check_epsilons("Adagrad", self.eps_inside, self.eps_outside)
 
     def init(self, phi: Params) -> dict[str, Params]:
         """The sums of squared gradients, zero."""
-        return {"square_sum": {name: torch.zeros_like(value) for name, value in phi.items()}}
+        return {"square_sum": zeros(phi)}
 
     def step(self, inner: Inner, gradient: Params, lr: Rates) -> Inner:
         """One step of descent, each element at its own rate."""
         square_sum = {name: inner.slots["square_sum"][name] + g * g for name, g in gradient.items()}
         phi = {
-            name: value - lr[name] * gradient[name] / self._root(square_sum[name]) for name, value in inner.phi.items()
+            name: value - lr[name] * gradient[name] / root(square_sum[name], self.eps_inside, self.eps_outside)
+            for name, value in inner.phi.items()
         }
         return Inner(phi, {"square_sum": square_sum})
-
-    def _root(self, square_sum: Tensor) -> Tensor:
-        inside = square_sum + self.eps_inside
-        positive = inside > 0
-        return torch.where(positive, inside, 1.0).sqrt() * positive + self.eps_outside

@@ -10,13 +10,18 @@ def adapt(algorithm: Algorithm, model: Model, meta: Meta, support: Examples, ste
     inner = algorithm.start(model, meta, support)
     for i in range(steps):
         inner = algorithm.step(model, meta, inner, support, i)
-    return model.settle(inner.phi, support.x)
+    return model.settle(inner.phi, support.x, meta.state, steps)
 
 
 def trajectory(algorithm: Algorithm, model: Model, meta: Meta, support: Examples, steps: int) -> list[Params]:
     """The settled parameters after 0, 1, ..., `steps` inner steps."""
-    inner = algorithm.start(model, meta, support)
-    path: list[Inner] = [inner]
+    path = inner_states(algorithm, model, meta, support, steps)
+    return [model.settle(inner.phi, support.x, meta.state, i) for i, inner in enumerate(path)]
+
+
+def inner_states(algorithm: Algorithm, model: Model, meta: Meta, support: Examples, steps: int) -> list[Inner]:
+    """The inner loop's state after 0, 1, ..., `steps` inner steps, not settled."""
+    path = [algorithm.start(model, meta, support)]
     for i in range(steps):
         path.append(algorithm.step(model, meta, path[-1], support, i))
-    return [model.settle(inner.phi, support.x) for inner in path]
+    return path

@@ -1,27 +1,54 @@
-"""Norm policies: which statistics every batch norm of a net uses, by replacing it on a copy of the net.
+"""Norm policies: what every batch norm of a net does, by replacing it on a copy of the net. Names stay as they are.
 
-`transductive`: each forward uses the statistics of its own batch, the query batch included (MAML's published
-figures). `support`: queries use the statistics of one extra support forward at the adapted parameters (MetaBN,
-arXiv:2003.03284), kept beside the parameters under the net's own `running_mean` and `running_var`.
-Parameter names stay as they are.
+Inner steps use the support batch's own statistics in every policy that has any; the policies differ in the queries'.
+
+- `transductive`: the statistics of the query batch itself, at test too (MAML's published figures).
+- `support`: those of one extra support forward at the adapted parameters (MetaBN, arXiv:2003.03284).
+- `running`: of the query batch in training; accumulated over training in evaluation.
+- `per_step`: the same with one row for every inner step (BNRS of MAML++, arXiv:1810.09502, section 4).
+- `group`, `layer`, `none`: group norm, layer norm over channels and positions, or no normalisation, in its place.
+
+Statistics that queries are given are kept beside the parameters under the net's own `running_mean` and `running_var`.
+Departure from torch: the variance kept is the biased one, which is what training divides by.
 """
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewstep.core import Params
 
-Norm = Literal["transductive", "support"]
+Norm = Literal["transductive", "support", "running", "per_step", "group", "layer", "none"]
+
+CHANNELS_PER_GROUP = 16
+"""Of group norm (arXiv:1803.08494, table 3: 16 channels a group do as well as 32 groups)."""
 
 
 def has_batch_norm(net: nn.Module) -> bool:
     """Whether any layer of `net` is a batch norm."""
     return any(isinstance(layer, _BatchNorm) for layer in net.modules())
+
+
+def norm_parameters(net: nn.Module) -> tuple[str, ...]:
+    """The names of the weights and biases that belong to norms."""
+    kinds = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, PerExample)
+    return tuple(
+        f"{prefix}.{name}" if prefix else name
+        for prefix, layer in net.named_modules()
+        if isinstance(layer, kinds)
+        for name, _ in layer.named_parameters(recurse=False)
+    )
+
+
+def without_batch(net: nn.Module, norm: Norm) -> nn.Module:
+    """A copy of `net` whose batch norms are group norms, layer norms or nothing but their scale and shift."""
+    return _replace_batch_norms(copy.deepcopy(net), lambda layer: PerExample(layer, norm), {})
 
 
 def on_batch_statistics(net: nn.Module) -> nn.Module:
@@ -55,6 +82,16 @@ def take_observed(net: nn.Module) -> Params:
     return statistics
 
 
+def initial_statistics(net: nn.Module, rows: int) -> Params:
+    """Mean 0 and variance 1, `[rows, C]` for every batch norm of an `on_given_statistics` net."""
+    return {
+        name: buffer.detach().expand(rows, -1).clone()
+        for prefix, layer in net.named_modules()
+        if isinstance(layer, GivenStatistics)
+        for name, buffer in layer.named_buffers(prefix, recurse=False)
+    }
+
+
 class GivenStatistics(nn.Module):
     """Normalisation by the buffers `running_mean` and `running_var: [C]`.
 
@@ -67,9 +104,9 @@ class GivenStatistics(nn.Module):
     def __init__(self, layer: _BatchNorm) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = layer.weight, layer.bias, layer.eps
-        device = layer.weight.device if layer.affine else None
-        self.register_buffer("running_mean", torch.zeros(layer.num_features, device=device))
-        self.register_buffer("running_var", torch.ones(layer.num_features, device=device))
+        like = layer.weight if layer.affine else torch.empty(0)
+        self.register_buffer("running_mean", torch.zeros(layer.num_features, device=like.device, dtype=like.dtype))
+        self.register_buffer("running_var", torch.ones(layer.num_features, device=like.device, dtype=like.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """`x: [N, C, ...]` normalised per channel."""
@@ -89,6 +126,25 @@ class ObservedStatistics(nn.Module):
         all_but_channels = [0, *range(2, x.dim())]
         self.seen = (x.mean(all_but_channels), x.var(all_but_channels, unbiased=False))
         return _normalise(x, *self.seen, self)
+
+
+class PerExample(nn.Module):
+    """Normalisation of each example by itself, over groups of channels and all positions, or none at all."""
+
+    def __init__(self, layer: _BatchNorm, norm: Norm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = layer.weight, layer.bias, layer.eps
+        channels = layer.num_features
+        groups = {"layer": 1, "group": math.gcd(channels, max(1, channels // CHANNELS_PER_GROUP))}
+        self.groups = groups.get(norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x: [N, C, ...]`, then scaled and shifted per channel."""
+        if self.groups is not None:
+            x = F.group_norm(x, self.groups, eps=self.eps)
+        shape = (1, -1) + (1,) * (x.dim() - 2)
+        x = x if self.weight is None else x * self.weight.view(shape)
+        return x if self.bias is None else x + self.bias.view(shape)
 
 
 def _normalise(x: Tensor, mean: Tensor, var: Tensor, layer: GivenStatistics | ObservedStatistics) -> Tensor:
