@@ -36,10 +36,10 @@ class Rule(NamedTuple):
     torch_rule: Callable[..., torch.optim.Optimizer]
 
 
-def largest_epsilon(optimizer: InnerOptimizer) -> float:
-    """0 for an optimizer that divides by no root."""
+def epsilons(optimizer: InnerOptimizer) -> tuple[float, float]:
+    """ε inside and outside the root; infinite for an optimizer that divides by none."""
     settings = dataclasses.asdict(optimizer)
-    return max(settings.get("eps_inside", 0.0), settings.get("eps_outside", 0.0))
+    return settings.get("eps_inside", float("inf")), settings.get("eps_outside", float("inf"))
 
 
 RULES = {
@@ -63,7 +63,7 @@ RULES = {
 """A new inner optimizer joins every test of inner optimizers with one row."""
 
 # g / (|g| + 1e-8) is a step function to any difference wide enough to be computed
-SMOOTH_RULES = [name for name, rule in RULES.items() if not 0 < largest_epsilon(rule.ours) < 1e-2]
+SMOOTH_RULES = [name for name, rule in RULES.items() if max(epsilons(rule.ours)) >= 1e-2]
 
 
 def seed(number: int) -> torch.Generator:

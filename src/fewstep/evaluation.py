@@ -30,6 +30,8 @@ class Evaluation:
     """seed of the task list"""
     inner_lr: float | None = None
     """replaces the algorithm's own inner rate at test time, where a protocol says so"""
+    inner_batch: int | None = None
+    """replaces the algorithm's own mini-batch at test time, where a protocol says so (Reptile)"""
 
     def __post_init__(self) -> None:
         if self.tasks < 2 or self.steps < 0:
@@ -167,14 +169,17 @@ def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def at_test(learner: Learner, evaluation: Evaluation) -> Learner:
-    """The learner as it is tested, at the evaluation's own inner rate if it has one."""
+    """The learner as it is tested, at the evaluation's own inner rate and mini-batch if it has them."""
     algorithm: Any = learner.algorithm
-    if evaluation.inner_lr is not None:
-        if "inner_lr" in learner.meta.learned:
-            raise ValueError(
-                "evaluation.inner_lr replaces a fixed inner rate, but this learner has learned its own; leave it out"
-            )
-        algorithm = dataclasses.replace(algorithm, inner_lr=evaluation.inner_lr)
+    if evaluation.inner_lr is not None and "inner_lr" in learner.meta.learned:
+        raise ValueError(
+            "evaluation.inner_lr replaces a fixed inner rate, but this learner has learned its own; leave it out"
+        )
+    fields = {field.name for field in dataclasses.fields(algorithm)}
+    changes = {name: value for name in ("inner_lr", "inner_batch") if (value := getattr(evaluation, name)) is not None}
+    if unknown := set(changes) - fields:
+        raise ValueError(f"evaluation.{min(unknown)}: {type(algorithm).__name__} has no such field; leave it out")
+    algorithm = dataclasses.replace(algorithm, **changes)
     return dataclasses.replace(learner.for_evaluation(), algorithm=algorithm)
 
 

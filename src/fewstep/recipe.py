@@ -11,6 +11,7 @@ import tyro
 from fewstep import seeding
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.reptile import Reptile
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
 from fewstep.learner import Learner, learner_of
@@ -21,6 +22,7 @@ from fewstep.nets.mlp import MLP
 from fewstep.nets.norm import Norm
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
+from fewstep.tasks.shuffled import shuffled
 from fewstep.tasks.sinusoid import Sinusoid
 from fewstep.tasks.splits import Splits
 from fewstep.tasks.strokes import Strokes
@@ -28,7 +30,7 @@ from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | MLP | Imported
-AlgorithmSpec = MAML | MAMLPlusPlus
+AlgorithmSpec = MAML | MAMLPlusPlus | Reptile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,9 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed).to("cpu")
     learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
     summary: dict[str, object] = {"train": source.summary, "test": target.summary}
-    return Built(learner, Splits(source.train, target.val or source.val, target.test, summary, target.overlap))
+    splits = Splits(source.train, target.val or source.val, target.test, summary, target.overlap)
+    in_batches = isinstance(recipe.algorithm, Reptile) and recipe.algorithm.inner_batch is not None
+    return Built(learner, shuffled(splits) if in_batches else splits)
 
 
 def identity_of(values: Any, seed: int) -> str:

@@ -60,9 +60,7 @@ def train_run(
     """
     watch = watch or Watch()
     deadline = math.inf if watch.minutes is None else time.monotonic() + 60 * watch.minutes
-    settings = Evaluation(
-        tasks=training.validation_tasks, steps=evaluation.steps, seed=seed, inner_lr=evaluation.inner_lr
-    )
+    settings = dataclasses.replace(evaluation, tasks=training.validation_tasks, seed=seed)
     status: Status = "finished"
     with locked(folder), Workers(learner.model, mapping, seed=seed) as workers:
         journal = Journal(learner, training, identity=identity, about=about or {}, folder=folder)

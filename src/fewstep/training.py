@@ -19,18 +19,20 @@ from fewstep.tasks.splits import Tasks
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The outer loop: Adam over everything learned."""
+    """The outer loop: one optimizer over everything learned."""
 
     updates: int = 2000
     """outer updates"""
     meta_batch: int = 32
     """tasks an update"""
     lr: float = 1e-3
-    """outer learning rate (Adam)"""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """constant, or annealed by a cosine to final_lr"""
+    """outer learning rate"""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """the outer optimizer; sgd is Reptile's, at the rate ε"""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """constant, or annealed to final_lr by a cosine or a straight line"""
     final_lr: float = 1e-5
-    """where the cosine ends"""
+    """where the annealing ends"""
     clip_value: float | None = None
     """clamp every element of the meta-gradient to ± this"""
     clip_norm: float | None = None
@@ -48,14 +50,17 @@ class Training:
                 raise ValueError(f"training.{name}={getattr(self, name)}: expected 1 or more")
         if self.validation_tasks < 2:
             raise ValueError(f"training.validation_tasks={self.validation_tasks}: expected 2 or more")
-        if self.schedule not in ("constant", "cosine"):
-            raise ValueError(f"training.schedule={self.schedule!r}: expected 'constant' or 'cosine'")
+        for name, known in (("schedule", ("constant", "cosine", "linear")), ("optimizer", ("adam", "sgd"))):
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"training.{name}={value!r}: expected one of {', '.join(map(repr, known))}")
 
     def rate(self, update: int) -> float:
         """The outer learning rate of `update`, counted from 0."""
         if self.schedule == "constant":
             return self.lr
-        return self.final_lr + (self.lr - self.final_lr) * (1 + math.cos(math.pi * update / self.updates)) / 2
+        share = update / self.updates
+        left = 1 - share if self.schedule == "linear" else (1 + math.cos(math.pi * share)) / 2
+        return self.final_lr + (self.lr - self.final_lr) * left
 
 
 class Progress(NamedTuple):
@@ -73,9 +78,11 @@ class DivergedError(ArithmeticError):
     """The loss or the meta-gradient is no longer finite."""
 
 
-def outer_optimizer(meta: Meta, training: Training) -> torch.optim.Adam:
-    """Adam over `meta.learned`, one parameter group per group name."""
+def outer_optimizer(meta: Meta, training: Training) -> torch.optim.Optimizer:
+    """The outer optimizer over `meta.learned`, one parameter group per group name."""
     groups = [{"params": list(group.values()), "name": name} for name, group in meta.learned.items()]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=training.lr)
     return torch.optim.Adam(groups, lr=training.lr)
 
 

@@ -5,6 +5,7 @@ from math import pi
 
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.reptile import Reptile
 from fewstep.evaluation import Evaluation
 from fewstep.inner.adagrad import Adagrad
 from fewstep.nets.conv4 import Conv4
@@ -49,6 +50,47 @@ DOA_5W1S = dataclasses.replace(
     training=dataclasses.replace(MAML_5W1S.training, updates=3000),
 )
 
+MAMLPP_5W1S = dataclasses.replace(
+    MAML_5W1S,
+    name="course-5w1s-mamlpp",
+    about="MAML++ whole under the assignment's protocol: five steps, every tip; scored on per-step statistics",
+    norm="per_step",
+    algorithm=MAMLPlusPlus(
+        inner_lr=0.1,  # the paper's, on the mean loss
+        inner_steps=5,
+        learn_inner_lr=True,
+        multi_step_epochs=10,
+        first_order_epochs=20,
+        per_step_norm=True,
+        epoch=20,
+    ),
+    training=dataclasses.replace(
+        MAML_5W1S.training, updates=1600, meta_batch=8, schedule="cosine", validate_every=200, checkpoint_every=50
+    ),
+    evaluation=Evaluation(tasks=1000, steps=5),
+)
+
+REPTILE_5W1S = Recipe(
+    name="course-5w1s-reptile",
+    about="Reptile under the assignment's protocol, with the paper's constants: ten training shots, five tasks an update",
+    train_tasks=Omniglot(protocol="course", ways=5, shots=10),
+    test_tasks=Omniglot(protocol="course", ways=5, shots=1),
+    net=Conv4(filters=64, downsample="pool"),
+    algorithm=Reptile(inner_lr=1e-3, inner_steps=5, inner_batch=10),
+    training=Training(
+        updates=5000,
+        meta_batch=5,
+        lr=1.0,
+        optimizer="sgd",
+        schedule="linear",
+        final_lr=0.0,
+        validate_every=1000,
+        validation_tasks=100,
+        checkpoint_every=100,
+    ),
+    evaluation=Evaluation(tasks=1000, steps=50, inner_batch=5),
+)
+
 SINUSOID_MAML = Recipe(
     name="course-sinusoid-5s-maml",
     about="the assignment's regression: 5 points to adapt on, 5 to learn from, 10 tasks an update",
@@ -75,4 +117,14 @@ SINUSOID_PRETRAINED = dataclasses.replace(
     algorithm=MAML(inner_lr=0.01, inner_steps=0),
 )
 
-RECIPES = (MAML_5W1S, FOMAML_5W1S, ADAGRAD_5W1S, DOA_5W1S, SINUSOID_MAML, SINUSOID_FOMAML, SINUSOID_PRETRAINED)
+RECIPES = (
+    MAML_5W1S,
+    FOMAML_5W1S,
+    ADAGRAD_5W1S,
+    DOA_5W1S,
+    MAMLPP_5W1S,
+    REPTILE_5W1S,
+    SINUSOID_MAML,
+    SINUSOID_FOMAML,
+    SINUSOID_PRETRAINED,
+)
