@@ -62,6 +62,8 @@ class Result:
     steps: int
     norm: str
     transductive: bool
+    per_task: list[float] = dataclasses.field(default_factory=list, repr=False)
+    """the score after the last step of every task, in order, to 6 digits: what paired tests need"""
 
     @property
     def score(self) -> Score:
@@ -141,6 +143,7 @@ def evaluate(
         steps=evaluation.steps,
         norm=learner.model.norm,
         transductive=learner.model.is_transductive,
+        per_task=[round(value, 6) for value in at_step[:, -1].tolist()],
     )
 
 

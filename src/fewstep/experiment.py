@@ -175,6 +175,7 @@ def finish(experiment: Experiment, run: Run) -> Result:
         "measured_order": experiment.card.order,
         "versions": versions(),
     }
+    record["per_task"] = record.pop("per_task")  # last: it is long, and a reader looks for the rest
     replace_file(experiment.folder / RESULT, json.dumps(record, indent=2).encode())
     return result
 

@@ -105,7 +105,7 @@ def test_two_steps_are_what_one_computes_by_hand(optimizer: InnerOptimizer, desc
 
 
 def test_the_bias_of_adam_is_corrected_to_the_last_bits_of_float32():
-    """Of constant gradients m̂ = g and v̂ = g², so three steps go 3 α; 1 − 0.999ᵗ in float32 would be 3e-5 off."""
+    """Of constant gradients m̂ = g and v̂ = g², so three steps go 3 α; 1 − 0.999ᵗ in float32 would be 1e-5 off."""
     start, gradient = {"a": torch.zeros(3)}, {"a": torch.full((3,), 2.0)}
     phi = after(Adam(), start, [gradient] * 3, {"a": 0.1}).phi
     torch.testing.assert_close(phi, {"a": torch.full((3,), -0.3)}, rtol=5e-7, atol=0)

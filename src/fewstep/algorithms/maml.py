@@ -94,10 +94,10 @@ class MAML:
             loss = model.loss(logits, task.query.y)
             return loss, (loss, logits)
 
-        phi, pull_back, path = torch.func.vjp(adapted, meta.learned, has_aux=True)
+        phi, pull_back, *aside = torch.func.vjp(adapted, meta.learned, has_aux=True)
         at_phi, (loss, logits) = torch.func.grad(query_loss, has_aux=True)(phi)
         (gradient,) = pull_back(at_phi)
-        return MetaGradient(gradient, model.accumulated(meta.state, path, task.query.x), loss, logits)
+        return MetaGradient(gradient, model.accumulated(meta.state, aside[0], task.query.x), loss, logits)
 
     def _rates(self, meta: Meta) -> Rates:
         if self.learn_inner_lr:

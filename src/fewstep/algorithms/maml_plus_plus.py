@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task, map_tensors
-from fewstep.inner.adagrad import Adagrad
 from fewstep.inner.loop import inner_states
+from fewstep.inner.optimizers import InnerOptimizerSpec
 from fewstep.inner.rates import RateGroups, rates_of
 from fewstep.inner.sgd import SGD
 from fewstep.model import Model
@@ -37,7 +37,7 @@ class MAMLPlusPlus:
     """inner steps in training"""
     order: Literal[1, 2] = 2
     """derivative order, once any annealing is over"""
-    optimizer: SGD | Adagrad = field(default_factory=SGD)
+    optimizer: InnerOptimizerSpec = field(default_factory=SGD)
     """the inner optimizer"""
     inner_lr_of: RateGroups = ()
     """rates of their own for parameters whose names start so: head. 0.1"""
@@ -133,7 +133,7 @@ class MAMLPlusPlus:
             loss = weight * model.loss(logits, task.query.y)
             return loss, (loss, logits)
 
-        settled, pull_back, path = torch.func.vjp(adapted, meta.learned, has_aux=True)
+        settled, pull_back, *aside = torch.func.vjp(adapted, meta.learned, has_aux=True)
         at_phi: list[Params] = []
         losses: list[Tensor] = []
         for phi, weight in zip(settled, weights.values(), strict=True):
@@ -141,7 +141,7 @@ class MAMLPlusPlus:
             at_phi.append(gradient)
             losses.append(loss)
         (gradient,) = pull_back(at_phi)
-        state = model.accumulated(meta.state, path, task.query.x)
+        state = model.accumulated(meta.state, aside[0], task.query.x)
         return MetaGradient(gradient, state, torch.stack(losses).sum(), logits)
 
 

@@ -1,8 +1,8 @@
 """Reptile (Nichol, Achiam, Schulman 2018, arXiv:1803.02999, Alg. 1 and 2; supervised-reptile).
 
-Train on a task for k steps, then move the initialisation towards where that ended; no second derivative, no query set:
-θ ← θ + ε mean over tasks of (φ_k − θ). The outer step is plain SGD at rate ε on the direction θ − φ_k
-(`training.optimizer = "sgd"`), annealed to 0 linearly; one task an update is the serial Alg. 1, more the batched Alg. 2.
+Train on a task for k steps, then move the initialisation towards where that ended; no second derivative, no queries:
+θ ← θ + ε mean over tasks of (φ_k − θ). The outer step is plain SGD at rate ε on the direction θ − φ_k, annealed to 0
+linearly; one task an update is the serial Alg. 1, more are the batched Alg. 2.
 
 Mini-batches read the support set in the order in which it comes, then in fixed permutations of it, a fresh one each
 pass; the tasks of a recipe come in random order. Departure: where an optimizer's state persists across the tasks of

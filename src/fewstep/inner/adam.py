@@ -13,7 +13,7 @@ class Adam:
     """m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  φ ← φ − α m̂ / (√(v̂ + eps_inside) + eps_outside).
 
     m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) after t steps, as in `torch.optim.Adam`. In place of t we keep both
-    divisors, which are the same moving averages of 1 in place of g: in float32, 1 − 0.999ᵗ itself loses ten bits.
+    divisors, which are the same moving averages of 1 in place of g: in float32, 1 − 0.999ᵗ itself loses eight bits.
     Where v̂ + eps_inside is exactly zero the root is taken as zero, with zero derivative.
     """
 

@@ -72,7 +72,7 @@ MAMLPP_5W1S = dataclasses.replace(
 
 REPTILE_5W1S = Recipe(
     name="course-5w1s-reptile",
-    about="Reptile under the assignment's protocol, with the paper's constants: ten training shots, five tasks an update",
+    about="Reptile under the assignment's protocol: ten training shots, five tasks an update, as in the paper",
     train_tasks=Omniglot(protocol="course", ways=5, shots=10),
     test_tasks=Omniglot(protocol="course", ways=5, shots=1),
     net=Conv4(filters=64, downsample="pool"),

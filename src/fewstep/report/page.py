@@ -1,11 +1,7 @@
 """One self-contained HTML page that shows all of a run: result, curves, pictures, audit, recipe."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from fewstep.durable import replace_file
 from fewstep.experiment import RESULT, Experiment, read_header
@@ -13,28 +9,12 @@ from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.learner import Learner
 from fewstep.recipe import to_json
 from fewstep.report import adaptation, contents, curves, sheet
+from fewstep.report.picture import Picture
 from fewstep.report.reproduce import fields, resume_command, train_command
+from fewstep.report.template import template
 from fewstep.tasks.sinusoid import Sinusoid
 
 REPORT = "report.html"
-
-
-class Picture(NamedTuple):
-    """A PNG file for the page, with what it shows for those who do not see it.
-
-    `is_photo` where a dark page must not turn its colours.
-    """
-
-    path: Path
-    title: str
-    caption: str
-    alt: str
-    is_photo: bool = False
-
-    @property
-    def source(self) -> str:
-        """The file itself, as an address."""
-        return "data:image/png;base64," + base64.b64encode(self.path.read_bytes()).decode()
 
 
 def write(experiment: Experiment, learner: Learner) -> Path:
@@ -46,7 +26,7 @@ def write(experiment: Experiment, learner: Learner) -> Path:
     rows = read_metrics(folder / METRICS)
     result = contents.read_result(folder / RESULT)
     updates = max((int(row["update"]) for row in rows), default=0)
-    page = _template().render(
+    page = template("page.html.jinja").render(
         recipe=experiment.recipe,
         lines=contents.result_lines(result),
         steps=contents.step_scores(result),
@@ -63,18 +43,6 @@ def write(experiment: Experiment, learner: Learner) -> Path:
     )
     replace_file(folder / REPORT, page.encode())
     return folder / REPORT
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("fewstep", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = contents.plain
-    return environment.get_template("page.html.jinja")
 
 
 def _pictures(experiment: Experiment, learner: Learner, rows: Sequence[Row]) -> list[Picture]:

@@ -1,0 +1,122 @@
+"""The derivative order that a meta-gradient has, measured by finite differences of the outer loss."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+
+from fewstep import seeding
+from fewstep.card import Check
+from fewstep.core import Meta, MetaGradient, Params, Task, map_tensors
+from fewstep.inner.loop import inner_states
+from fewstep.learner import Learner
+
+STEP = 1e-6
+"""Half the distance of the two points of a central difference, along a unit direction, in float64."""
+AGREE = 1e-3
+"""Relative error below which a directional derivative counts as matched; the two orders differ by far more."""
+LAST = 10**9
+"""An update after which nothing is annealed any more."""
+
+
+def outcome_of(learner: Learner, task: Task, update: int) -> MetaGradient:
+    """The learner's meta-gradient on one task."""
+    return learner.algorithm.meta_gradient(learner.model, learner.meta, task, update)
+
+
+def check_order(learner: Learner, tasks: list[Task], seed: int) -> tuple[Literal[1, 2] | None, Check]:
+    """The order at the first update, and in the end where an annealing makes that another one."""
+    algorithm = learner.algorithm
+    if algorithm.order_at(LAST) is None:
+        told = "none: this algorithm moves θ towards φ, which is no gradient of the query loss"
+        return None, Check("derivative order", "note", told)
+    first, last = ((algorithm.order_at(update), algorithm.loss_weights(update)) for update in (0, LAST))
+    phases = {"": LAST} if first == last else {"at the start: ": 0, "in the end: ": LAST}
+    measured = [(words, _measure_order(learner, tasks, seed, update)) for words, update in phases.items()]
+    worst = next((found for _, found in measured if found.check.verdict == "wrong"), measured[-1][1])
+    finding = "; ".join(words + found.check.finding for words, found in measured)
+    return measured[-1][1].order, Check("derivative order", worst.check.verdict, finding)
+
+
+class _Measured(NamedTuple):
+    order: Literal[1, 2] | None
+    check: Check
+
+
+def _measure_order(learner: Learner, tasks: list[Task], seed: int, update: int) -> _Measured:
+    """Directional finite differences of the true outer loss, and of the loss with φ moved rigidly with θ."""
+    theta = learner.meta.learned["theta"]
+    weights = learner.algorithm.loss_weights(update)
+    generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "audit/direction"))
+    errors = torch.zeros(len(tasks), 2, dtype=torch.float64)
+    for i, task in enumerate(tasks):
+        direction = _unit_direction(theta, generator)
+        found = _inner_product(outcome_of(learner, task, update).gradient["theta"], direction)
+        for column, loss in enumerate((_rigid_loss(learner, task, weights), _true_loss(learner, task, weights))):
+            errors[i, column] = _relative_error(found, _central_difference(loss, theta, direction))
+    first, second = errors.median(dim=0).values.tolist()
+    claimed = learner.algorithm.order_at(update)
+    evidence = f"error against finite differences: second order {second:.0e}, first order {first:.0e}"
+    if max(first, second) < AGREE:
+        told = f"cannot be told: both orders agree here ({evidence})"
+        return _Measured(None, Check("derivative order", "note", told))
+    order: Literal[1, 2] | None = 2 if second < AGREE else 1 if first < AGREE else None
+    if order is None:
+        told = f"neither first nor second order: the gradient is wrong ({evidence})"
+        return _Measured(None, Check("derivative order", "wrong", told))
+    if claimed != order:
+        told = f"{order} measured, {claimed} claimed ({evidence})"
+        return _Measured(order, Check("derivative order", "wrong", told))
+    return _Measured(order, Check("derivative order", "ok", f"{order}, measured ({evidence})"))
+
+
+def _true_loss(learner: Learner, task: Task, weights: Sequence[float]) -> Callable[[Params], float]:
+    """θ ↦ Σ_i w_i L_query(φ_i(θ))."""
+
+    def loss(theta: Params) -> float:
+        meta = Meta({**learner.meta.learned, "theta": theta}, learner.meta.state)
+        path = inner_states(learner.algorithm, learner.model, meta, task.support, len(weights) - 1)
+        return _weighted_loss(learner, [inner.phi for inner in path], task, weights)
+
+    return loss
+
+
+def _rigid_loss(learner: Learner, task: Task, weights: Sequence[float]) -> Callable[[Params], float]:
+    """θ ↦ Σ_i w_i L_query(φ_i + (θ − θ₀)): its derivative is the first-order meta-gradient."""
+    start = learner.meta.learned["theta"]
+    path = inner_states(learner.algorithm, learner.model, learner.meta, task.support, len(weights) - 1)
+
+    def loss(theta: Params) -> float:
+        moved = [{**inner.phi, **{n: inner.phi[n] + theta[n] - start[n] for n in theta}} for inner in path]
+        return _weighted_loss(learner, moved, task, weights)
+
+    return loss
+
+
+def _weighted_loss(learner: Learner, path: list[Params], task: Task, weights: Sequence[float]) -> float:
+    total = 0.0
+    for i, (phi, weight) in enumerate(zip(path, weights, strict=True)):
+        if weight > 0:
+            settled = learner.model.settle(phi, task.support.x, learner.meta.state, i)
+            total += weight * learner.model.loss(learner.predict(settled, task.query.x), task.query.y).item()
+    return total
+
+
+def _central_difference(loss: Callable[[Params], float], theta: Params, direction: Params) -> float:
+    ahead = map_tensors(lambda value, d: value + STEP * d, theta, direction)
+    behind = map_tensors(lambda value, d: value - STEP * d, theta, direction)
+    return (loss(ahead) - loss(behind)) / (2 * STEP)
+
+
+def _unit_direction(theta: Params, generator: torch.Generator) -> Params:
+    drawn = {name: torch.randn(value.shape, generator=generator, dtype=value.dtype) for name, value in theta.items()}
+    norm = _inner_product(drawn, drawn) ** 0.5
+    return {name: value / norm for name, value in drawn.items()}
+
+
+def _inner_product(a: Params, b: Params) -> float:
+    return sum((a[name] * b[name]).sum().item() for name in a)
+
+
+def _relative_error(found: float, expected: float) -> float:
+    return abs(found - expected) / max(abs(found), abs(expected), 1e-12)
