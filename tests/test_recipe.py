@@ -157,19 +157,58 @@ def test_constants_are_those_published(name):
 
 
 def test_protocols_and_nets_are_those_published():
+    kinds = {"maml": ("finn", 64, "stride", 600), "fomaml": ("finn", 64, "stride", 600)}
+    kinds |= {"mamlpp": ("mamlpp", 64, "pool", 600), "reptile": ("reptile", 64, "stride_flatten", 10000)}
     for recipe in recipes.ALL:
         if recipe.name.startswith("omniglot-"):
-            assert (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample) == ("finn", 64, "stride")
-            assert recipe.evaluation.tasks == 600
+            found = (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample, recipe.evaluation.tasks)
+            assert found == kinds[recipe.name.split("-")[2]]
+            ways, shots = recipe.name.split("-")[1].removesuffix("s").split("w")
+            assert (recipe.test_tasks.ways, recipe.test_tasks.shots) == (int(ways), int(shots))
         if recipe.name.startswith("course-5w1s"):
             assert (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample) == ("course", 64, "pool")
         if "sinusoid" in recipe.name:
-            assert recipe.net == MLP(hidden=(40, 40))
             assert recipe.loss == "mean_squared_error"
             phases = 2 * math.pi if recipe.name.startswith("course") else math.pi
             assert recipe.train_tasks.phase == (0.0, phases)
             points = 5 if recipe.name.startswith("course") else 10
-            assert (recipe.train_tasks.shots, recipe.train_tasks.queries) == (points, points)
+            assert (recipe.test_tasks.shots, recipe.test_tasks.queries) == (points, points)
+            is_reptile = recipe.name.endswith("reptile")
+            assert recipe.net == (MLP(hidden=(64, 64), activation="tanh") if is_reptile else MLP(hidden=(40, 40)))
+
+
+@pytest.mark.parametrize("ways", [5, 20])
+@pytest.mark.parametrize("shots", [1, 5])
+def test_the_constants_of_reptile_are_those_of_supervised_reptile(ways, shots):
+    recipe, wide = recipes.find(f"omniglot-{ways}w{shots}s-reptile"), ways == 20
+    algorithm, outer, test = recipe.algorithm, recipe.training, recipe.evaluation
+    inner = (algorithm.inner_lr, algorithm.inner_steps, algorithm.inner_batch, recipe.train_tasks.shots)
+    assert inner == ((5e-4, 10, 20, 10) if wide else (1e-3, 5, 10, 10))
+    assert (algorithm.optimizer.beta1, algorithm.optimizer.beta2, algorithm.persistent_slots) == (0.0, 0.999, True)
+    assert (outer.updates, outer.meta_batch, outer.optimizer) == (200000 if wide else 100000, 5, "sgd")
+    assert [outer.rate(0), outer.rate(outer.updates // 2), outer.rate(outer.updates)] == [1.0, 0.5, 0.0]
+    assert (test.steps, test.inner_batch, test.tasks) == (50, 10 if wide else 5, 10000)
+
+
+@pytest.mark.parametrize("name", ["5w1s", "5w5s", "20w1s", "20w5s"])
+def test_the_constants_of_maml_plus_plus_are_those_of_its_paper(name):
+    recipe = recipes.find(f"omniglot-{name}-mamlpp")
+    algorithm, outer = recipe.algorithm, recipe.training
+    assert (algorithm.inner_lr, algorithm.inner_steps, algorithm.order) == (0.1, 5, 2)
+    assert algorithm.learn_inner_lr
+    assert algorithm.per_step_norm
+    assert recipe.norm == "per_step"
+    assert algorithm.loss_weights(10 * 500 - 1)[-1] < 1 == algorithm.loss_weights(10 * 500)[-1]
+    assert [algorithm.order_at(51 * 500 - 1), algorithm.order_at(51 * 500)] == [1, 2]
+    assert (outer.updates, outer.meta_batch, outer.schedule, outer.final_lr) == (100 * 500, 8, "cosine", 1e-5)
+    assert recipe.net.activation == "leaky_relu"
+
+
+def test_the_official_quirks_of_maml_plus_plus_are_a_recipe_of_their_own():
+    own, official = (recipes.find(f"omniglot-5w1s-mamlpp{suffix}") for suffix in ("", "-official"))
+    assert (own.norm, own.evaluation.ensemble) == ("per_step", 1)
+    assert (official.norm, official.evaluation.ensemble) == ("transductive", 5)
+    assert official.algorithm == own.algorithm
 
 
 def test_the_course_tests_its_sinusoids_with_ten_steps_of_a_thousandth():

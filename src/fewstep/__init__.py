@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fewstep.algorithms.maml import MAML as MAML
+    from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
+    from fewstep.algorithms.reptile import Reptile as Reptile
     from fewstep.api import adapt as adapt
     from fewstep.api import audit as audit
     from fewstep.api import evaluate as evaluate
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "MAML": "algorithms.maml",
+    "MAMLPlusPlus": "algorithms.maml_plus_plus",
+    "Reptile": "algorithms.reptile",
     "Adagrad": "inner.adagrad",
     "Adam": "inner.adam",
     "Conv4": "nets.conv4",

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from fewstep import adapted, auditing, evaluation, seeding
 from fewstep.algorithm import Algorithm
+from fewstep.algorithms.reptile import read_in_batches
 from fewstep.autotune import choose_mapping
 from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
@@ -57,6 +58,7 @@ def train(
     """
     if not isinstance(tasks, Splits):
         raise ValueError(f"tasks is a {type(tasks).__name__}, expected train, val and test tasks: its `.build()`")
+    tasks = read_in_batches(tasks, algorithm)
     training = training or Training()
     if updates is not None:
         training = dataclasses.replace(training, updates=updates)

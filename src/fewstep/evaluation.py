@@ -1,13 +1,14 @@
 """Honest evaluation: mean and 95 % confidence interval over a fixed, seeded list of tasks."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fewstep.core import Task
+from fewstep.core import Meta, Task
 from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
@@ -32,10 +33,14 @@ class Evaluation:
     """replaces the algorithm's own inner rate at test time, where a protocol says so"""
     inner_batch: int | None = None
     """replaces the algorithm's own mini-batch at test time, where a protocol says so (Reptile)"""
+    ensemble: int = 1
+    """average the predicted probabilities of so many of the best validation checkpoints (official MAML++)"""
 
     def __post_init__(self) -> None:
         if self.tasks < 2 or self.steps < 0:
             raise ValueError(f"evaluation needs tasks ≥ 2 and steps ≥ 0, got tasks={self.tasks}, steps={self.steps}")
+        if self.ensemble < 1:
+            raise ValueError(f"evaluation.ensemble={self.ensemble}: expected 1, or more for an ensemble")
 
 
 class Score(NamedTuple):
@@ -62,6 +67,7 @@ class Result:
     steps: int
     norm: str
     transductive: bool
+    ensemble: int = 1
     per_task: list[float] = dataclasses.field(default_factory=list, repr=False)
     """the score after the last step of every task, in order, to 6 digits: what paired tests need"""
 
@@ -91,7 +97,8 @@ class Result:
 
     def _line(self, score: Score, kind: str) -> str:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        conditions = f"{self.tasks} tasks × {self.queries} queries, seed {self.seed}, {kind}, {steps}"
+        together = f", {self.ensemble} checkpoints together" if self.ensemble > 1 else ""
+        conditions = f"{self.tasks} tasks × {self.queries} queries, seed {self.seed}, {kind}, {steps}{together}"
         return f"{self.value(score)} (95 % CI, {conditions})"
 
     def as_json(self) -> dict[str, object]:
@@ -113,18 +120,23 @@ def evaluate(
     *,
     mapping: Mapping | None = None,
     stream: str = "test",
+    others: Sequence[Meta] = (),
+    see: Callable[[int, int], None] = lambda done, blocks: None,
 ) -> Result:
     """Score `learner` on a fixed list of tasks; changes nothing in it.
 
-    The list depends on the tasks, `evaluation.seed` and `stream` alone.
+    The list depends on the tasks, `evaluation.seed` and `stream` alone. With `others`, further states of the same
+    learner, the probabilities (or values) that all predict are averaged. `see` is told after every block how many of
+    how many are done.
     """
     evaluation = evaluation or Evaluation()
     learner = at_test(learner, evaluation)
+    members = [learner, *(dataclasses.replace(learner, meta=meta) for meta in others)]
     scored: list[TaskScores] = []
     queries = 0
 
     def scores(model: Model, task: Task) -> TaskScores:
-        return task_scores(learner, model, task, evaluation.steps)
+        return task_scores(members, model, task, evaluation.steps)
 
     with Workers(learner.model, mapping or Mapping()) as workers:
         for block, first in enumerate(range(0, evaluation.tasks, BLOCK)):
@@ -132,6 +144,7 @@ def evaluate(
             batch = tasks.sample(evaluation.seed, stream, block, count).to(learner.device)
             queries = batch.query.x.shape[1]
             scored.append(workers.map(scores, batch))
+            see(block + 1, -(-evaluation.tasks // BLOCK))
     at_step = torch.cat([block.at_step for block in scored])
     return Result(
         metric="accuracy" if learner.model.is_classifier else "mse",
@@ -143,16 +156,31 @@ def evaluate(
         steps=evaluation.steps,
         norm=learner.model.norm,
         transductive=learner.model.is_transductive,
+        ensemble=len(members),
         per_task=[round(value, 6) for value in at_step[:, -1].tolist()],
     )
 
 
-def task_scores(learner: Learner, model: Model, task: Task, steps: int) -> TaskScores:
-    """The scores of one task."""
+def task_scores(members: Sequence[Learner], model: Model, task: Task, steps: int) -> TaskScores:
+    """The scores of one task, by the mean of what the members predict."""
+    predicted = [_predictions(member, model, task, steps) for member in members]
+    at_step, alone = predicted[0] if len(predicted) == 1 else _averaged(model, predicted)
+    scores = torch.stack([score(model, outputs, task.query.y) for outputs in at_step])
+    return TaskScores(scores, scores[-1] if alone is None else score(model, alone, task.query.y))
+
+
+class _Predictions(NamedTuple):
+    """Outputs `[M, D]` after 0, 1, ... steps, and with each query alone; None where that is the same."""
+
+    at_step: list[Tensor]
+    alone: Tensor | None
+
+
+def _predictions(learner: Learner, model: Model, task: Task, steps: int) -> _Predictions:
     path = trajectory(learner.algorithm, model, learner.meta, task.support, steps)
-    at_step = [score(model, learner.algorithm.predict(model, phi, task.query.x), task.query.y) for phi in path]
+    at_step = [learner.algorithm.predict(model, phi, task.query.x) for phi in path]
     if not model.is_transductive:
-        return TaskScores(torch.stack(at_step), at_step[-1])
+        return _Predictions(at_step, None)
 
     def with_support_alone(query: Tensor) -> Tensor:
         return learner.algorithm.predict(model, path[-1], torch.cat([task.support.x, query[None]]))[-1]
@@ -161,7 +189,17 @@ def task_scores(learner: Learner, model: Model, task: Task, steps: int) -> TaskS
         alone = torch.func.vmap(with_support_alone)(task.query.x)
     except RuntimeError:  # a net that cannot be vectorised: the same, one by one
         alone = torch.stack([with_support_alone(query) for query in task.query.x])
-    return TaskScores(torch.stack(at_step), score(model, alone, task.query.y))
+    return _Predictions(at_step, alone)
+
+
+def _averaged(model: Model, predicted: Sequence[_Predictions]) -> _Predictions:
+    def mean(outputs: Sequence[Tensor]) -> Tensor:
+        stacked = torch.stack(list(outputs))
+        return (stacked.softmax(-1) if model.is_classifier else stacked).mean(0)
+
+    at_step = [mean(outputs) for outputs in zip(*(one.at_step for one in predicted), strict=True)]
+    alone = [one.alone for one in predicted if one.alone is not None]
+    return _Predictions(at_step, mean(alone) if alone else None)
 
 
 def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:

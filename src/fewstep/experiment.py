@@ -3,10 +3,8 @@
 import json
 import logging
 import math
-import platform
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,26 @@ from fewstep.auditing import audit
 from fewstep.autotune import choose_mapping
 from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
+from fewstep.core import Meta, map_tensors
 from fewstep.durable import replace_file
 from fewstep.evaluation import Result, evaluate
-from fewstep.journal import BEST, METRICS, begin_log, checkpoints, put_meta
+from fewstep.journal import (
+    AMONG_BEST,
+    BEST,
+    METRICS,
+    among_best_path,
+    begin_log,
+    best_updates,
+    checkpoints,
+    put_meta,
+    read_metrics,
+)
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
 from fewstep.recipe import Built, Recipe
 from fewstep.run import Run, Watch, train_run
 from fewstep.training import DivergedError
+from fewstep.versions import versions
 
 logger = logging.getLogger(__name__)
 
@@ -152,18 +162,31 @@ def trained(experiment: Experiment) -> Learner:
     return experiment.built.learner
 
 
-def finish(experiment: Experiment, run: Run) -> Result:
-    """Test what the run selected and write `result.json`.
+def ensemble(experiment: Experiment) -> list[Meta]:
+    """What the other members of the evaluation's ensemble learned: the next best checkpoints after the best one."""
+    paths = sorted(experiment.folder.glob(AMONG_BEST))
+    if experiment.recipe.evaluation.ensemble == 1 or len(paths) < 2:
+        return []
+    order = best_updates(read_metrics(experiment.folder / METRICS), experiment.built.learner.model.is_classifier)
+    others = [path for update in order[1:] if (path := among_best_path(experiment.folder, update)) in paths]
+    found = [load_checkpoint(path, identity=experiment.identity).meta for path in others]
+    return [map_tensors(lambda tensor: tensor.to(experiment.device), meta) for meta in found]
+
+
+def finish(experiment: Experiment, run: Run, see: Callable[[int, int], None] = lambda done, blocks: None) -> Result:
+    """Test what the run selected and write `result.json`; `see` is told after every block how many are done.
 
     Raises `DivergedError` where the score is not finite.
     """
     recipe = experiment.recipe
-    result = evaluate(run.learner, experiment.built.splits.test, recipe.evaluation, mapping=run.mapping)
+    test, others = experiment.built.splits.test, ensemble(experiment)
+    result = evaluate(run.learner, test, recipe.evaluation, mapping=run.mapping, others=others, see=see)
     if not math.isfinite(result.score.mean):
         raise DivergedError(
             f"after {result.steps} inner steps the test error is {result.score.mean}: the inner loop diverges; "
             f"`fewstep evaluate {experiment.folder} --steps N` with fewer steps, or train with a lower inner rate"
         )
+    single = evaluate(run.learner, test, recipe.evaluation, mapping=run.mapping) if others else None
     record = {
         "recipe": recipe.name,
         **result.as_json(),
@@ -173,6 +196,7 @@ def finish(experiment: Experiment, run: Run) -> Result:
         "training_seconds": round(run.seconds, 1),
         "training_seed": experiment.seed,
         "measured_order": experiment.card.order,
+        **({"single": single.as_json()} if single else {}),
         "versions": versions(),
     }
     record["per_task"] = record.pop("per_task")  # last: it is long, and a reader looks for the rest
@@ -199,26 +223,6 @@ def read_header(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return header
-
-
-def versions() -> dict[str, str | None]:
-    """What a result depends on beside its recipe."""
-    packages = {name: metadata.version(name) for name in ("fewstep", "torch", "numpy", "pillow")}
-    return {**packages, "python": platform.python_version(), "commit": _commit()}
-
-
-def _commit() -> str | None:
-    """The commit of a source checkout, with a + where it was changed; None for an installed package."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
-    try:
-        tracked = [*git, "ls-files", "--error-unmatch", Path(__file__).name]  # else the checkout is somebody else's
-        subprocess.run(tracked, capture_output=True, timeout=10, check=True)
-        describe = [*git, "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        told = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return told.stdout.strip() or None
 
 
 def _header(experiment: Experiment) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fewstep.training import Progress, Training, outer_optimizer
 
 METRICS = "metrics.jsonl"
 BEST = "best.safetensors"
+AMONG_BEST = "best-*.safetensors"
 KEPT_CHECKPOINTS = 3
 
 Row = dict[str, Any]
@@ -29,13 +30,20 @@ class Journal:
     """The memory of a run, in `folder` if there is one: metrics, checkpoints, the best so far."""
 
     def __init__(
-        self, learner: Learner, training: Training, *, identity: str, about: dict[str, Any], folder: Path | None
+        self,
+        learner: Learner,
+        training: Training,
+        *,
+        identity: str,
+        about: dict[str, Any],
+        folder: Path | None,
+        kept_best: int = 1,
     ) -> None:
         self.optimizer = outer_optimizer(learner.meta, training)
         self.update = 0
         self.history: list[Row] = []
         self._learner, self._higher_is_better = learner, learner.model.is_classifier
-        self._identity, self._about, self._folder = identity, about, folder
+        self._identity, self._about, self._folder, self._kept_best = identity, about, folder, kept_best
         self._best: Meta | None = None
         self._seconds_before = 0.0
         self._began = time.monotonic()
@@ -62,7 +70,20 @@ class Journal:
             if self._folder is not None:
                 sync_file(self._folder / METRICS)
                 save_checkpoint(self._folder / BEST, self._checkpoint())
+        if self._folder is not None and self._kept_best > 1:
+            self._keep_among_best(self._folder)
         return row
+
+    def _keep_among_best(self, folder: Path) -> None:
+        """For an ensemble: a file of its own for each of the best, the others go."""
+        kept = {
+            among_best_path(folder, update)
+            for update in best_updates(self.history, self._higher_is_better)[: self._kept_best]
+        }
+        if among_best_path(folder, self.update) in kept:
+            save_checkpoint(among_best_path(folder, self.update), self._checkpoint())
+        for path in set(folder.glob(AMONG_BEST)) - kept:
+            path.unlink()
 
     def save(self) -> None:
         """A checkpoint now, after the log that it counts on. Older ones than the last few go."""
@@ -161,13 +182,20 @@ def _names(meta: Meta) -> list[dict[str, set[str]]]:
     return [{group: set(params) for group, params in groups.items()} for groups in meta]
 
 
+def among_best_path(folder: Path, update: int) -> Path:
+    """Where one of the best checkpoints lies, where an ensemble keeps several."""
+    return folder / f"best-{update:08d}.safetensors"
+
+
+def best_updates(history: list[Row], higher_is_better: bool) -> list[int]:
+    """The updates with a finite validation score, best first, the earlier of equals first."""
+    rows = [row for row in history if row["kind"] == "validation" and row["score"] is not None]
+    return [int(row["update"]) for row in sorted(rows, key=lambda r: -r["score"] if higher_is_better else r["score"])]
+
+
 def best_update(history: list[Row], higher_is_better: bool) -> int | None:
     """The update with the best validation score, the earliest of equals; None before a finite one."""
-    rows = [row for row in history if row["kind"] == "validation" and row["score"] is not None]
-    if not rows:
-        return None
-    best = max(rows, key=lambda row: row["score"] if higher_is_better else -row["score"])
-    return int(best["update"])
+    return next(iter(best_updates(history, higher_is_better)), None)
 
 
 def read_metrics(path: Path) -> list[Row]:

@@ -11,7 +11,7 @@ import tyro
 from fewstep import seeding
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
-from fewstep.algorithms.reptile import Reptile
+from fewstep.algorithms.reptile import Reptile, read_in_batches
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
 from fewstep.learner import Learner, learner_of
@@ -22,7 +22,6 @@ from fewstep.nets.mlp import MLP
 from fewstep.nets.norm import Norm
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
-from fewstep.tasks.shuffled import shuffled
 from fewstep.tasks.sinusoid import Sinusoid
 from fewstep.tasks.splits import Splits
 from fewstep.tasks.strokes import Strokes
@@ -90,8 +89,7 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
     summary: dict[str, object] = {"train": source.summary, "test": target.summary}
     splits = Splits(source.train, target.val or source.val, target.test, summary, target.overlap)
-    in_batches = isinstance(recipe.algorithm, Reptile) and recipe.algorithm.inner_batch is not None
-    return Built(learner, shuffled(splits) if in_batches else splits)
+    return Built(learner, read_in_batches(splits, recipe.algorithm))
 
 
 def identity_of(values: Any, seed: int) -> str:

@@ -63,7 +63,9 @@ def train_run(
     settings = dataclasses.replace(evaluation, tasks=training.validation_tasks, seed=seed)
     status: Status = "finished"
     with locked(folder), Workers(learner.model, mapping, seed=seed) as workers:
-        journal = Journal(learner, training, identity=identity, about=about or {}, folder=folder)
+        journal = Journal(
+            learner, training, identity=identity, about=about or {}, folder=folder, kept_best=evaluation.ensemble
+        )
 
         def is_due(every: int) -> bool:
             return journal.update > 0 and (journal.update % every == 0 or journal.update == training.updates)

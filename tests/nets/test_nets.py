@@ -55,6 +55,21 @@ def test_strided_conv4_rounds_up_and_averages_over_positions():
     assert not any(isinstance(layer, nn.MaxPool2d) for layer in net.modules())
 
 
+def test_strided_conv4_flattened_has_the_256_features_of_official_reptile():
+    """28, 14, 7, 4, 2: 64 · 2 · 2 = 256 features to the head."""
+    net = Conv4(downsample="stride_flatten").build((1, 28, 28), 5)
+    assert count(net) == 640 + 110784 + 512 + 256 * 5 + 5
+    assert sides_after_blocks(net, torch.zeros(2, 1, 28, 28)) == [14, 7, 4, 2]
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 5)
+
+
+def test_the_activation_of_an_mlp_is_its_field():
+    kinds = {"relu": nn.ReLU, "tanh": nn.Tanh}
+    for name, kind in kinds.items():
+        layers = list(MLP(hidden=(4, 3), activation=name).build((1,), 1))
+        assert [type(layer) for layer in layers[2::2]] == [kind, kind]
+
+
 def test_conv4_on_84_pixels_of_colour_has_the_800_features_of_mini_imagenet():
     """84, 42, 21, 10, 5: 32 · 5 · 5 = 800. Parameters: 3·32·9 + 32, 3 · (32·32·9 + 32), 4 · 64, 800·5 + 5."""
     net = Conv4(filters=32).build((3, 84, 84), 5)

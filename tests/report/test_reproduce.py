@@ -27,6 +27,7 @@ CHANGED = {
     "Adagrad": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Adagrad(eps_outside=0.5))),
     "Momentum": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Momentum(nesterov=True))),
     "RMSprop": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=RMSprop(eps_inside=1e-5))),
+    "rates of groups": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, inner_lr_of=(("1.", 0.02), ("3.", 0.03)))),
     "Adam": replace(SINUSOID, algorithm=MAML(inner_lr=0.01, optimizer=Adam(beta1=0.0))),
 }
 

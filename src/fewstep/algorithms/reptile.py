@@ -18,12 +18,15 @@ import torch
 from torch import Tensor
 
 from fewstep import seeding
+from fewstep.algorithm import Algorithm
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
 from fewstep.inner.adam import Adam
 from fewstep.inner.loop import inner_states
 from fewstep.inner.optimizers import InnerOptimizerSpec
 from fewstep.inner.rates import RateGroups, rates_of
 from fewstep.model import Model
+from fewstep.tasks.shuffled import shuffled
+from fewstep.tasks.splits import Splits
 
 SLOT = "slots."
 """What the groups of `Meta.state` that hold the inner optimizer's slots are called by."""
@@ -105,6 +108,12 @@ class Reptile:
     @staticmethod
     def _kept(slots: dict[str, Params]) -> dict[str, Params]:
         return {SLOT + name: slot for name, slot in slots.items()}
+
+
+def read_in_batches(splits: Splits, algorithm: Algorithm) -> Splits:
+    """The tasks with support sets in random order where `algorithm` reads them in mini-batches, else as they are."""
+    in_batches = isinstance(algorithm, Reptile) and algorithm.inner_batch is not None
+    return shuffled(splits) if in_batches else splits
 
 
 def mini_batch(support: Examples, i: int, size: int) -> Examples:

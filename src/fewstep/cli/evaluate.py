@@ -11,6 +11,7 @@ import tyro
 
 from fewstep import experiment
 from fewstep.cli.options import DataRoot, Device, RunFolder
+from fewstep.cli.progress import TestBar
 from fewstep.evaluation import evaluate
 from fewstep.tasks.cache import data_root
 
@@ -29,6 +30,8 @@ class EvaluateArguments:
     """inner steps"""
     seed: int | None = None
     """seed of the task list"""
+    ensemble: int | None = None
+    """how many of the best checkpoints predict together, where the run kept several; 1: the best alone"""
     split: Literal["train", "val", "test"] = "test"
     """which split's classes"""
     json: bool = False
@@ -45,9 +48,23 @@ def main(words: Sequence[str]) -> int:
     tasks = getattr(loaded.built.splits, arguments.split)
     if tasks is None:
         raise ValueError(f"the data of {arguments.run} have no '{arguments.split}' split; choose another")
-    changes = {name: value for name in ("tasks", "steps", "seed") if (value := getattr(arguments, name)) is not None}
+    changes = {
+        name: value
+        for name in ("tasks", "steps", "seed", "ensemble")
+        if (value := getattr(arguments, name)) is not None
+    }
     evaluation = dataclasses.replace(loaded.recipe.evaluation, **changes)
-    result = evaluate(learner, tasks, evaluation, mapping=loaded.mapping, stream=arguments.split)
+    others = experiment.ensemble(loaded)[: evaluation.ensemble - 1]
+    with TestBar() as bar:
+        result = evaluate(
+            learner,
+            tasks,
+            evaluation,
+            mapping=loaded.mapping,
+            stream=arguments.split,
+            others=others,
+            see=bar.see,
+        )
     if arguments.json:
         sys.stdout.write(json.dumps(result.as_json(), indent=2) + "\n")
         return 0

@@ -13,8 +13,9 @@ class Conv4:
 
     filters: int = 64
     """filters of every convolution"""
-    downsample: Literal["pool", "stride"] = "pool"
-    """pool: max-pool and flatten (the assignment, MAML++); stride: strided, mean over positions (official MAML)"""
+    downsample: Literal["pool", "stride", "stride_flatten"] = "pool"
+    """pool: max-pool and flatten (the assignment, MAML++); stride: strided, mean over positions (official MAML);
+    stride_flatten: strided, flattened (official Reptile)"""
     activation: Literal["relu", "leaky_relu"] = "relu"
     """after every batch norm"""
 
@@ -26,12 +27,19 @@ class Conv4:
         if self.downsample == "pool" and min(height, width) < 16:
             raise ValueError(f"Conv4 halves images four times and needs 16×16 pixels or more, got {height}×{width}")
         blocks = OrderedDict((f"block{i}", self._block(channels if i == 1 else self.filters)) for i in range(1, 5))
-        features = self.filters * (height // 16) * (width // 16) if self.downsample == "pool" else self.filters
-        pooling = nn.Identity() if self.downsample == "pool" else nn.AdaptiveAvgPool2d(1)
+        rows, columns = (self._left_of(side) for side in (height, width))
+        features = self.filters if self.downsample == "stride" else self.filters * rows * columns
+        pooling = nn.AdaptiveAvgPool2d(1) if self.downsample == "stride" else nn.Identity()
         return nn.Sequential(OrderedDict(blocks, mean=pooling, flatten=nn.Flatten(), head=nn.Linear(features, outputs)))
 
+    def _left_of(self, side: int) -> int:
+        """Pixels of a side after four halvings: a pool drops a last odd one, a stride keeps it."""
+        for _ in range(4):
+            side = side // 2 if self.downsample == "pool" else (side + 1) // 2
+        return side
+
     def _block(self, channels: int) -> nn.Sequential:
-        stride = 2 if self.downsample == "stride" else 1
+        stride = 1 if self.downsample == "pool" else 2
         layers = OrderedDict[str, nn.Module](
             conv=nn.Conv2d(channels, self.filters, 3, stride=stride, padding=1),
             norm=nn.BatchNorm2d(self.filters),

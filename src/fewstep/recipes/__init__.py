@@ -2,9 +2,16 @@
 
 from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
-from fewstep.recipes import course, omniglot, sinusoid, strokes
+from fewstep.recipes import course, omniglot, omniglot_mamlpp, omniglot_reptile, sinusoid, strokes
 
-ALL: tuple[Recipe, ...] = (*strokes.RECIPES, *omniglot.RECIPES, *sinusoid.RECIPES, *course.RECIPES)
+ALL: tuple[Recipe, ...] = (
+    *strokes.RECIPES,
+    *omniglot.RECIPES,
+    *omniglot_mamlpp.RECIPES,
+    *omniglot_reptile.RECIPES,
+    *sinusoid.RECIPES,
+    *course.RECIPES,
+)
 DEFAULT = strokes.RECIPES[0].name
 
 

@@ -6,7 +6,10 @@ The inner rate is the paper's 0.01; the official command line silently runs 0.00
 import dataclasses
 
 from fewstep.algorithms.maml import MAML
+from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.reptile import Reptile
 from fewstep.evaluation import Evaluation
+from fewstep.inner.sgd import SGD
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import Recipe
 from fewstep.tasks.sinusoid import Sinusoid
@@ -31,4 +34,26 @@ FOMAML_10S = dataclasses.replace(
     algorithm=MAML(inner_lr=0.01, inner_steps=1, order=1),
 )
 
-RECIPES = (MAML_10S, FOMAML_10S)
+MAMLPP_10S = dataclasses.replace(
+    MAML_10S,
+    name="sinusoid-10s-mamlpp",
+    about="MAML++ on the paper's sinusoids: five steps, multi-step loss, learned rates, annealed order, cosine",
+    algorithm=MAMLPlusPlus(
+        inner_lr=0.01, inner_steps=5, learn_inner_lr=True, multi_step_epochs=15, first_order_epochs=20, epoch=500
+    ),
+    training=dataclasses.replace(MAML_10S.training, schedule="cosine"),
+)
+
+REPTILE_10S = dataclasses.replace(
+    MAML_10S,
+    name="sinusoid-10s-reptile",
+    about="Reptile on the paper's sinusoids: fifty points to train on, ten to adapt to at test",
+    train_tasks=Sinusoid(shots=50, queries=10),
+    net=MLP(hidden=(64, 64), activation="tanh"),  # of the Reptile paper's own sinusoids, as are rate and batch
+    algorithm=Reptile(inner_lr=0.02, inner_steps=5, inner_batch=10, optimizer=SGD(), persistent_slots=False),
+    training=dataclasses.replace(
+        MAML_10S.training, lr=0.1, optimizer="sgd", schedule="linear", final_lr=0.0, meta_batch=1
+    ),
+)
+
+RECIPES = (MAML_10S, FOMAML_10S, MAMLPP_10S, REPTILE_10S)

@@ -70,5 +70,9 @@ def _option(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         group, _, field = name.rpartition(".")
         return [f"--{group}{'.' if group else ''}{'' if value else 'no-'}{field}"]
-    values = value if isinstance(value, list) else [value]
-    return [f"--{name}", *(str(item) for item in values)]
+    return [f"--{name}", *_words(value)]
+
+
+def _words(value: Any) -> list[str]:
+    """A value as the command line takes it: lists, and lists of pairs, word by word."""
+    return [word for item in value for word in _words(item)] if isinstance(value, list) else [str(value)]
