@@ -44,7 +44,8 @@ def test_printed_command_resolves_to_the_very_recipe(recipe: Recipe, sinusoid_ru
 def test_nets_of_another_kind_are_named():
     images = recipes.find("strokes-5w1s-maml")
     assert overrides(replace(images, net=Imported(path="mine:Net"))) == [["--net", "mine:Net"]]
-    assert overrides(replace(images, net=MLP(hidden=(5, 6)))) == [["--net", "mlp"], ["--net.hidden", "5", "6"]]
+    mlp = [["--net", "mlp"], ["--net.hidden", "5", "6"], ["--net.activation", "relu"]]
+    assert overrides(replace(images, net=MLP(hidden=(5, 6)))) == mlp
 
 
 def test_recipe_that_the_command_line_cannot_name_has_no_command(sinusoid_run):

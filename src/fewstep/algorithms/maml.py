@@ -60,9 +60,8 @@ class MAML:
     def init(self, model: Model, generator: torch.Generator) -> Meta:
         """θ as the net was built."""
         theta = model.parameters()
-        learned = {"theta": theta}
+        learned, rates = {"theta": theta}, rates_of(theta, self.inner_lr, self.inner_lr_of)
         if self.learn_inner_lr:
-            rates = rates_of(theta, self.inner_lr, self.inner_lr_of)
             learned["inner_lr"] = {name: value.new_tensor(rates[name]) for name, value in theta.items()}
         return Meta(learned, model.statistics(self.inner_steps))
 

@@ -72,6 +72,7 @@ class Reptile:
     def init(self, model: Model, generator: torch.Generator) -> Meta:
         """θ as the net was built, and the inner optimizer's slots where they persist."""
         theta = model.parameters()
+        rates_of(theta, self.inner_lr, self.inner_lr_of)  # a group that fits no name is an error now, not later
         slots = self._kept(self.optimizer.init(theta)) if self.persistent_slots else {}
         return Meta({"theta": theta}, {**model.statistics(self.inner_steps), **slots})
 
