@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from itertools import product
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -26,7 +27,9 @@ from fewstep.nets.norm import Norm
 from fewstep.tasks.episodes import ImageClass, ImageTasks
 from fewstep.tasks.splits import Splits, Tasks
 
-NORMS: tuple[Norm, ...] = ("transductive", "support")
+NORMS: tuple[Norm, ...] = get_args(Norm)
+OWN_QUERIES = tuple(norm for norm in NORMS if norm != "transductive")
+"""The policies under which a tested query's prediction is its own."""
 
 
 class Rule(NamedTuple):
@@ -64,6 +67,13 @@ RULES = {
 
 # g / (|g| + 1e-8) is a step function to any difference wide enough to be computed
 SMOOTH_RULES = [name for name, rule in RULES.items() if max(epsilons(rule.ours)) >= 1e-2]
+
+
+RULES_AND_NORMS = [
+    *product(SMOOTH_RULES, ("transductive", "support")),
+    *(("momentum", norm) for norm in NORMS if norm not in ("transductive", "support")),
+]
+"""Every rule under a policy without a support forward and one with it, and every policy."""
 
 
 def seed(number: int) -> torch.Generator:
@@ -196,14 +206,46 @@ def plain_adapt(
     return net
 
 
-def plain_outputs(net: nn.Module, support: Examples, x: Tensor, norm: Norm) -> Tensor:
-    """The adapted net's outputs as the norm policy defines them, by torch's own batch norm.
+class ScaleAndShift(nn.Module):
+    """What is left of a norm that does not normalise: y = w x + b, channel by channel."""
 
-    transductive: training mode. support: evaluation mode, after one support forward that sets the running statistics;
-    with momentum 1 torch stores its unbiased variance, which is the biased one times n / (n − 1).
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([w * x[:, c] + b for c, (w, b) in enumerate(zip(self.weight, self.bias, strict=True))], 1)
+
+
+def plain_net(net: nn.Module, norm: Norm) -> nn.Module:
+    """A copy of `net` with torch's own layers where a policy replaces batch norms: one group below 32 channels."""
+    net = copy.deepcopy(net)
+    if norm not in ("group", "layer", "none"):
+        return net
+    for name, layer in list(net.named_modules()):
+        if isinstance(layer, _BatchNorm):
+            channels = layer.num_features
+            assert channels < 32
+            other = ScaleAndShift(channels) if norm == "none" else nn.GroupNorm(1, channels, eps=layer.eps)
+            other.to(layer.weight).load_state_dict({"weight": layer.weight, "bias": layer.bias})
+            net.set_submodule(name, other)
+    return net
+
+
+def plain_outputs(
+    net: nn.Module, support: Examples, x: Tensor, norm: Norm, *, accumulated: Params | None = None
+) -> Tensor:
+    """The adapted `plain_net`'s outputs as the norm policy defines them, by torch's own norms.
+
+    support: evaluation mode, after one support forward that sets the running statistics; with momentum 1 torch stores
+    its unbiased variance, which is the biased one times n / (n − 1). running and per_step are tested in evaluation
+    mode on what they `accumulated`, and trained in training mode, as are all others.
     """
     net = copy.deepcopy(net)
-    if norm == "transductive":
+    if norm in ("running", "per_step") and accumulated is not None:
+        net.load_state_dict(accumulated, strict=False)
+        return net.eval()(x)
+    if norm != "support":
         return net.train()(x)
     layers = [layer for layer in net.modules() if isinstance(layer, _BatchNorm)]
     hooks = [layer.register_forward_pre_hook(_remember_count) for layer in layers]
@@ -242,16 +284,13 @@ def assert_unchanged(net: nn.Module, before: dict[str, object]) -> None:
 @contextmanager
 def leaving_as_it_was(learner: Learner) -> Iterator[None]:
     """Assert that what happens inside changes nothing in a learner, nor in torch's random numbers."""
-    learned = map_tensors(lambda tensor: tensor.detach().clone(), learner.meta.learned)
-    nets, random_numbers = (
-        [learner.model.net, learner.model.support_net, learner.model.query_net],
-        torch.get_rng_state(),
-    )
+    meta = map_tensors(lambda tensor: tensor.detach().clone(), learner.meta)
+    model, random_numbers = learner.model, torch.get_rng_state()
+    nets = [model.net, model.support_net, model.query_net, model.given_net, model.observer]
+    nets = [net for net in nets if net is not None]
     before = [snapshot(net) for net in nets]
     yield
-    torch.testing.assert_close(
-        map_tensors(lambda tensor: tensor.detach(), learner.meta.learned), learned, rtol=0, atol=0
-    )
+    torch.testing.assert_close(map_tensors(torch.detach, learner.meta)._asdict(), meta._asdict(), rtol=0, atol=0)
     assert all(tensor.grad is None and tensor.requires_grad for tensor in learner.parameters())
     for net, state in zip(nets, before, strict=True):
         assert_unchanged(net, state)

@@ -23,7 +23,7 @@ from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
 from fewstep.run import Run, Watch, train_run
 from fewstep.tasks.splits import Splits, Tasks
-from fewstep.training import DivergedError, Training
+from fewstep.training import DivergedError, Training, outer_optimizer
 from run_builders import (
     SINUSOIDS,
     TRAINING,
@@ -381,6 +381,31 @@ def test_a_cosine_rate_has_its_closed_form_at_the_start_the_quarters_the_half_an
     assert annealed.rate(750) == pytest.approx(0.6 - 0.4 / 2**0.5)
 
 
+def test_a_linear_rate_has_its_closed_form_at_every_quarter():
+    annealed = Training(updates=1000, lr=1.0, schedule="linear", final_lr=0.2)
+    assert [annealed.rate(update) for update in (0, 250, 500, 750, 1000)] == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+    to_zero = Training(updates=4, lr=1.0, schedule="linear", final_lr=0.0)  # Reptile's
+    assert [to_zero.rate(update) for update in range(4)] == [1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(("optimizer", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
+def test_the_outer_optimizer_is_the_one_that_the_settings_name(optimizer, kind):
+    """Three updates equal three of torch's, made by hand with the meta-gradients of the learner itself."""
+    settings = dataclasses.replace(TRAINING, updates=3, lr=0.1, optimizer=optimizer, schedule="linear", final_lr=0.01)
+    learner, beside = sinusoid_learner(), sinusoid_learner()
+    by_hand = kind(beside.parameters(), lr=0.1)
+    with Workers(learner.model, Mapping()) as workers:
+        list(training.updates(learner, SINUSOIDS.train, settings, outer_optimizer(learner.meta, settings), workers))
+        for update, rate in enumerate((0.1, 0.07, 0.04)):
+            batch = SINUSOIDS.train.sample(0, "train", update, settings.meta_batch)
+            gradient = training.meta_gradient(beside, batch, workers, update)[0].gradient["theta"]
+            for name, tensor in beside.meta.learned["theta"].items():
+                tensor.grad = gradient[name]
+            by_hand.param_groups[0]["lr"] = rate
+            by_hand.step()
+    torch.testing.assert_close(learner.meta.learned, beside.meta.learned, rtol=1e-6, atol=1e-7)
+
+
 def displacements(settings: Training) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """How far one update of plain gradient descent moves each tensor, and the meta-gradient as it was."""
     learner, fresh = sinusoid_learner(), sinusoid_learner()
@@ -440,7 +465,15 @@ def test_the_annealed_rate_is_the_one_that_the_optimizer_uses():
 
 
 @pytest.mark.parametrize(
-    "change", [{"updates": 0}, {"meta_batch": 0}, {"validate_every": 0}, {"checkpoint_every": 0}, {"schedule": "step"}]
+    "change",
+    [
+        {"updates": 0},
+        {"meta_batch": 0},
+        {"validate_every": 0},
+        {"checkpoint_every": 0},
+        {"schedule": "step"},
+        {"optimizer": "rmsprop"},
+    ],
 )
 def test_settings_out_of_range_are_errors_that_name_the_field(change):
     with pytest.raises(ValueError, match=rf"training\.{next(iter(change))}="):

@@ -3,8 +3,7 @@
 import copy
 import dataclasses
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewstep.core import Examples
@@ -28,14 +27,14 @@ def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> n
     net = copy.deepcopy(model.net)
     for layer in net.modules():
         if isinstance(layer, _BatchNorm):
-            _keep_statistics(layer, support.x.device)
+            _keep_statistics(layer, learner.parameters()[0])
     net.load_state_dict({name: value.detach() for name, value in phi.items()}, strict=False)
     return net
 
 
-def _keep_statistics(layer: _BatchNorm, device: torch.device) -> None:
+def _keep_statistics(layer: _BatchNorm, like: Tensor) -> None:
     """Make sure that evaluation mode reads running statistics, whatever the net was built with."""
     if layer.running_mean is None:
         layer.track_running_stats = True
-        layer.running_mean = torch.zeros(layer.num_features, device=device)
-        layer.running_var = torch.ones(layer.num_features, device=device)
+        layer.running_mean = like.new_zeros(layer.num_features)
+        layer.running_var = like.new_ones(layer.num_features)

@@ -160,7 +160,7 @@ def put_meta(learner: Learner, meta: Meta, source: Path) -> None:
 
     Raises `ValueError` where names or shapes differ; the learner is then as it was.
     """
-    map_tensors(lambda old, new: old.copy_(new), learner.meta, _like(learner.meta, meta, source))
+    map_tensors(lambda old, new: old.detach().copy_(new), learner.meta, _like(learner.meta, meta, source))
 
 
 def _like(mine: Meta, theirs: Meta, source: Path) -> Meta:

@@ -124,6 +124,13 @@ def test_a_step_returns_new_values_and_leaves_its_arguments_alone(name: str):
 
 
 @every_optimizer
+def test_no_tensor_is_two_slots_for_a_persistent_slot_is_written_in_place(name: str):
+    slots = OPTIMIZERS[name].init(draw(0))
+    tensors = [tensor for slot in slots.values() for tensor in slot.values()]
+    assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
+
+
+@every_optimizer
 def test_slots_are_floating_tensors_under_the_names_of_the_parameters(name: str):
     start = OPTIMIZERS[name].init(draw(0))
     slots = after(OPTIMIZERS[name], draw(0), [draw(1)], RATES).slots

@@ -7,10 +7,12 @@ from torch.func import functional_call
 
 from builders import (
     NORMS,
+    OWN_QUERIES,
     InDouble,
     assert_unchanged,
     image_splits,
     plain_adapt,
+    plain_net,
     plain_outputs,
     seed,
     smooth_net,
@@ -46,9 +48,10 @@ def drawn(layer: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
     return layer, 3 + 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def test_under_support_queries_one_by_one_equal_queries_together():
+@pytest.mark.parametrize("norm", OWN_QUERIES)
+def test_tested_queries_one_by_one_equal_queries_together_in_every_policy_but_transductive(norm: str):
     task = smooth_task(queries=4)
-    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm="support")
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm=norm).for_evaluation()
     phi = learner.adapt(task.support)
     alone = torch.cat([learner.predict(phi, x[None]) for x in task.query.x])
     torch.testing.assert_close(alone, learner.predict(phi, task.query.x), **EXACT)
@@ -63,11 +66,11 @@ def test_under_transductive_queries_one_by_one_differ_from_queries_together():
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_policy_predicts_what_torch_predicts_with_the_statistics_that_it_names(norm: str):
-    net, task = smooth_net(), smooth_task()
-    learner = learner_of(net, MAML(inner_lr=0.2, inner_steps=2), norm=norm)
+def test_a_policy_predicts_what_torch_predicts_with_the_norm_and_the_statistics_that_it_names(norm: str):
+    task = smooth_task()
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm=norm)
     found = learner.predict(learner.adapt(task.support), task.query.x)
-    adapted = plain_adapt(net, task.support, steps=2, lr=0.2)
+    adapted = plain_adapt(plain_net(smooth_net(), norm), task.support, steps=2, lr=0.2)
     torch.testing.assert_close(found, plain_outputs(adapted, task.support, task.query.x, norm), rtol=1e-10, atol=1e-10)
 
 
@@ -82,9 +85,11 @@ def test_statistics_of_the_support_set_live_under_the_users_names_with_biased_va
     torch.testing.assert_close(phi["1.running_var"], square.sum((0, 2, 3)) / features[:, 0].numel(), **EXACT)
 
 
-def test_transductive_keeps_no_statistics():
-    net = smooth_net()
-    assert set(learner_of(net, MAML(inner_lr=0.2)).adapt(smooth_task().support)) == set(dict(net.named_parameters()))
+@pytest.mark.parametrize("norm", ["transductive", "group", "layer", "none"])
+def test_a_policy_without_statistics_keeps_none(norm: str):
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2), norm=norm)
+    assert learner.meta.state == {}
+    assert set(learner.for_evaluation().adapt(smooth_task().support)) == set(dict(smooth_net().named_parameters()))
 
 
 @every_layer
@@ -110,6 +115,37 @@ def test_batch_statistics_give_what_the_training_mode_gives_in_either_mode(layer
     expected = layer.train()(x)
     torch.testing.assert_close(replaced.train()(x), expected, **EXACT)
     torch.testing.assert_close(replaced.eval()(x), expected, **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(3, 1), (16, 1), (31, 1), (32, 2), (33, 1), (40, 2), (48, 3), (64, 4), (128, 8)]
+)
+def test_group_norm_has_sixteen_channels_a_group_or_as_many_groups_as_divide_them(channels: int, groups: int):
+    layer, x = drawn(nn.BatchNorm2d(channels, eps=0.1), (4, channels, 2, 2))
+    expected = nn.functional.group_norm(x, groups, layer.weight, layer.bias, eps=0.1)
+    torch.testing.assert_close(norms.without_batch(layer, "group")(x), expected, **EXACT)
+
+
+@every_layer
+def test_layer_norm_is_a_group_norm_of_one_group_and_none_is_scale_and_shift(layer: nn.Module, shape: tuple[int, ...]):
+    layer, x = drawn(layer, shape)
+    grouped = nn.functional.group_norm(x, 1, layer.weight, layer.bias, eps=layer.eps)
+    torch.testing.assert_close(norms.without_batch(layer, "layer")(x), grouped, **EXACT)
+    along = (3, *[1] * (x.dim() - 2))
+    shifted = x * layer.weight.view(along) + layer.bias.view(along) if layer.affine else x
+    torch.testing.assert_close(norms.without_batch(layer, "none")(x), shifted, **EXACT)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer", "none"])
+def test_replaced_norms_keep_the_users_names_and_learned_values(norm: str):
+    net = smooth_net()
+    nn.init.normal_(net[1].weight, generator=seed(0))
+    replaced = norms.without_batch(net, norm)
+    theta = learner_of(net, MAML(inner_lr=0.2), norm=norm).meta.learned["theta"]
+    for named in (dict(replaced.named_parameters()), theta):
+        torch.testing.assert_close({**named}, dict(net.named_parameters()), rtol=0, atol=0)
+    assert not norms.has_batch_norm(replaced)
+    assert norms.norm_parameters(replaced) == norms.norm_parameters(net) == ("1.weight", "1.bias")
 
 
 def test_the_gradient_flows_through_given_statistics():
@@ -167,15 +203,33 @@ def test_the_users_net_is_as_it_was_after_training_evaluation_and_adaptation(nor
     assert_unchanged(net, before)
 
 
-def test_the_exported_net_is_the_users_class_and_predicts_like_the_learner_under_support():
+@pytest.mark.parametrize("norm", OWN_QUERIES)
+def test_the_exported_net_predicts_like_the_learner_each_query_by_itself(norm: str):
     task = InDouble(image_splits().test).sample(0, "test", 0, 1).select(0)
-    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm="support")
-    net = adapt(learner, task.support)
-    assert [type(layer) for layer in net] == [type(layer) for layer in smooth_net()]
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=2), norm=norm)
+    net, tested = adapt(learner, task.support), learner.for_evaluation()
+    assert dict(net.named_parameters()).keys() == dict(smooth_net().named_parameters()).keys()
     assert not net.training
-    expected = learner.predict(learner.adapt(task.support), task.query.x)
+    expected = tested.predict(tested.adapt(task.support), task.query.x)
     torch.testing.assert_close(net(task.query.x), expected, **EXACT)
     torch.testing.assert_close(net(task.query.x[:1]), expected[:1], **EXACT)
+
+
+@pytest.mark.parametrize("norm", ["transductive", "support", "running", "per_step"])
+def test_the_exported_net_is_of_the_users_own_layers_where_batch_norms_stay(norm: str):
+    net = adapt(learner_of(smooth_net(), MAML(inner_lr=0.2), norm=norm), smooth_task().support)
+    assert [type(layer) for layer in net] == [type(layer) for layer in smooth_net()]
+    assert net.state_dict().keys() == smooth_net().state_dict().keys()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_net_whose_batch_norms_track_nothing_is_exported_in_its_own_precision(norm: str):
+    task, net = smooth_task(), smooth_net()
+    net[1] = nn.BatchNorm2d(3, track_running_stats=False).double()
+    learner = learner_of(net, MAML(inner_lr=0.2), norm=norm)
+    tested = learner_of(net, MAML(inner_lr=0.2), norm="support" if norm == "transductive" else norm).for_evaluation()
+    expected = tested.predict(tested.adapt(task.support), task.query.x)
+    torch.testing.assert_close(adapt(learner, task.support)(task.query.x), expected, **EXACT)
 
 
 class HasUnusedNorm(nn.Module):
@@ -197,7 +251,8 @@ def test_a_batch_norm_that_forward_leaves_out_changes_nothing(norm: str):
     torch.testing.assert_close(found, expected, **EXACT)
     exported, plain = adapt(with_unused, task.support), adapt(without, task.support)
     torch.testing.assert_close(exported(task.query.x), plain(task.query.x), **EXACT)
-    torch.testing.assert_close(exported.unused.state_dict(), HasUnusedNorm().unused.state_dict(), **EXACT)
+    unused, as_built = exported.unused.state_dict(), HasUnusedNorm().unused.state_dict()
+    torch.testing.assert_close(unused, {name: as_built[name] for name in unused}, **EXACT)
 
 
 @pytest.mark.parametrize("norm", NORMS)

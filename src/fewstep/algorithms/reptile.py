@@ -4,10 +4,10 @@ Train on a task for k steps, then move the initialisation towards where that end
 θ ← θ + ε mean over tasks of (φ_k − θ). The outer step is plain SGD at rate ε on the direction θ − φ_k, annealed to 0
 linearly; one task an update is the serial Alg. 1, more are the batched Alg. 2.
 
-Mini-batches read the support set in the order in which it comes, then in fixed permutations of it, a fresh one each
-pass; the tasks of a recipe come in random order. Departure: where an optimizer's state persists across the tasks of
-one update, each starts from the same state and the mean of theirs is kept; the official code runs them one after
-another. With one task an update that is the same.
+Mini-batches read the support set in fixed permutations of it, another one each pass; the tasks of a recipe come in
+random order. Departure: where an optimizer's state persists across the tasks of one update, each starts from the same
+state and the mean of theirs is kept; the official code runs them one after another. With one task an update that is
+the same.
 """
 
 from dataclasses import dataclass, field

@@ -33,8 +33,12 @@ class Adam:
 
     def init(self, phi: Params) -> dict[str, Params]:
         """Both moments and, one number per tensor, what divides them: all zero."""
-        weights = {name: value.new_zeros(()) for name, value in phi.items()}
-        return {"mean": zeros(phi), "mean_square": zeros(phi), "mean_weight": weights, "square_weight": weights}
+
+        def weights() -> Params:
+            return {name: value.new_zeros(()) for name, value in phi.items()}
+
+        # four tensors, none of them twice: where slots persist, each is written in place
+        return {"mean": zeros(phi), "mean_square": zeros(phi), "mean_weight": weights(), "square_weight": weights()}
 
     def step(self, inner: Inner, gradient: Params, lr: Rates) -> Inner:
         """One step along the mean, each element at its own rate."""
