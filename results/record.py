@@ -1,9 +1,14 @@
-"""Copy what is worth keeping of a run into `results/NAME`: `python results/record.py RUN [NAME]`."""
+"""Copy what is worth keeping of a run into `results/NAME`: `python results/record.py RUN [NAME]`.
+
+The tables of the assignment's answers are brought up to it.
+"""
 
 import json
 import shutil
 import sys
 from pathlib import Path
+
+from tables import fill_all
 
 HERE = Path(__file__).parent
 LARGEST_CHECKPOINT = 2_000_000
@@ -33,4 +38,5 @@ if __name__ == "__main__":
     kept = record(
         source, sys.argv[2] if len(sys.argv) > 2 else json.loads((source / "result.json").read_text())["recipe"]
     )
+    fill_all()
     sys.stdout.write(f"{kept}\n")

@@ -16,7 +16,7 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core seeding card digest durable lock nearest inner.rates",
+    "core seeding card digest durable lock nearest versions inner.rates",
     "nets.* inner.optimizer",
     "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",
     "inner.sgd inner.momentum inner.adagrad inner.rmsprop inner.adam",
@@ -35,14 +35,17 @@ LAYERS = (
     "studies.*",
     "studies",
     "report.canvas report.shown_tasks report.reproduce report.contents report.picture",
-    "report.template",
+    "report.template report.measures",
     "report.*",
-    "report.page",
+    "report.page report.together",
+    "report.study_tables",
+    "report.study_json report.study_sections",
+    "report.study_page report.compare_page study_runs",
     "cli.kinds cli.options cli.progress",
     "cli.session",
     "cli.*",
     "cli",
-    "__main__",
+    "__main__ exercise",
 )
 """Lowest first. A module is in the first layer that names it without a star, else the first whose star fits it.
 

@@ -1,11 +1,12 @@
-"""What training says while it runs: a live line on a terminal, plain lines elsewhere."""
+"""What training and testing say while they run: a live line on a terminal, plain lines elsewhere."""
 
 import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from fewstep.journal import Row
 
@@ -63,3 +64,51 @@ class Reporter:
         seconds = (now - self._began) / max(row["update"] - self._first, 1) * (self._updates - row["update"])
         minutes, rest = divmod(int(seconds), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{rest:02} left"
+
+
+class TestBar:
+    """The blocks of a test as they are done, `testing ━━━ 6/6 [00:05<00:00, 1.1it/s]`. Use as a context manager."""
+
+    __test__ = False  # pytest takes classes of this name for tests
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._live = Progress(
+            TextColumn("testing"),
+            BarColumn(),
+            Rate(),
+            console=console or Console(file=sys.stderr),
+            redirect_stdout=False,
+        )
+        self._task = self._live.add_task("", total=None)
+
+    def __enter__(self) -> "TestBar":
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def see(self, done: int, blocks: int) -> None:
+        """So many blocks of so many are done."""
+        self._live.update(self._task, completed=done, total=blocks)
+
+
+class Rate(ProgressColumn):
+    """How far, how long and how fast, as tqdm words it."""
+
+    def render(self, task: Task) -> Text:
+        """`6/6 [00:05<00:00, 1.1it/s]`; seconds an iteration where there is less than one a second."""
+        seconds = task.finished_time if task.finished_time is not None else task.elapsed or 0.0
+        if not task.completed or task.total is None:
+            return Text(f"0/{task.total or '?'} [{_clock(seconds)}<?, ?it/s]")
+        each = max(seconds, 1e-9) / task.completed
+        rate = f"{1 / each:.1f}it/s" if each <= 1 else f"{each:.1f}s/it"
+        left = _clock(each * (task.total - task.completed))
+        return Text(f"{task.completed:.0f}/{task.total:.0f} [{_clock(seconds)}<{left}, {rate}]")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes:02}:{rest:02}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from fewstep import experiment
-from fewstep.cli.progress import Reporter
+from fewstep.cli.progress import Reporter, TestBar
 from fewstep.experiment import Experiment
 from fewstep.journal import newest_update
 from fewstep.report import page
@@ -23,7 +23,7 @@ SECONDS_OF_ONE_CTRL_C = 0.5
 def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     """Train, test, write the report, print the accuracy line and the path. 130 after Ctrl-C."""
     first = newest_update(created.folder)
-    with Reporter(created.recipe.training.updates, first) as reporter, _interrupts() as interrupted:
+    with Reporter(created.recipe.training.updates, first) as reporter, interrupts() as interrupted:
         watch = Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes)
         run = _train(created, watch)
     if run.status == "interrupted":
@@ -33,7 +33,8 @@ def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     if run.status == "out of time":
         sys.stderr.write(f"out of time after update {run.update}; continue with `fewstep resume {created.folder}`\n")
     try:
-        result = experiment.finish(created, run)
+        with TestBar() as bar:
+            result = experiment.finish(created, run, bar.see)
     except KeyboardInterrupt:
         sys.stderr.write(f"trained and saved, not tested; `fewstep resume {created.folder}` tests it\n")
         return 130
@@ -62,8 +63,8 @@ def show_log() -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[float]]:
-    """Ctrl-C fills the list, once, so that the update at hand can end; a second one stops at once."""
+def interrupts(what: str = "this update") -> Iterator[list[float]]:
+    """Ctrl-C fills the list, once, so that what is at hand can end; a second one stops at once."""
     seen: list[float] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -73,7 +74,7 @@ def _interrupts() -> Iterator[list[float]]:
         if seen:
             raise KeyboardInterrupt
         seen.append(now)
-        sys.stderr.write("\nfinishing this update; press Ctrl-C again to stop at once\n")
+        sys.stderr.write(f"\nfinishing {what}; press Ctrl-C again to stop at once\n")
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -15,6 +15,7 @@ from fewstep.autotune import available_threads
 from fewstep.cli.kinds import HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device
 from fewstep.cli.session import run_to_report, show_log
+from fewstep.experiment import Experiment
 from fewstep.mapping import Mapping
 from fewstep.recipe import Recipe, build, to_json
 from fewstep.tasks.cache import data_root
@@ -32,6 +33,8 @@ class TrainArguments:
     """outer updates; the same as --training.updates"""
     minutes: float | None = None
     """stop after so many minutes of training; resume to go on"""
+    resume: bool = False
+    """go on with the run that the folder holds, test it again where it has finished; begin where there is none"""
     device: Device = "cpu"
     threads: int | None = None
     """threads over tasks; default: as many as processors. No result depends on it"""
@@ -64,6 +67,8 @@ def main(words: Sequence[str]) -> int:
         return _show(recipe, folder, arguments)
     show_log()
     sys.stderr.write(f"{recipe.name}: {recipe.about}\n")
+    if arguments.resume and (folder / experiment.RECIPE).exists():
+        return run_to_report(_held(recipe, folder, arguments), minutes=arguments.minutes)
     created = experiment.create(
         recipe,
         folder,
@@ -74,6 +79,24 @@ def main(words: Sequence[str]) -> int:
         mapping=_mapping(arguments),
     )
     return run_to_report(created, minutes=arguments.minutes)
+
+
+def _held(recipe: Recipe, folder: Path, arguments: TrainArguments) -> Experiment:
+    """The run that the folder holds.
+
+    Raises `ValueError` where it is of another recipe or seed: the words of the command would otherwise count for
+    nothing.
+    """
+    held = experiment.load(folder, data_root=data_root(arguments.data_root), device=arguments.device)
+    fields = [field.name for field in dataclasses.fields(Recipe) if field.name != "about"]
+    differing = [name for name in fields if getattr(held.recipe, name) != getattr(recipe, name)]
+    differing += ["seed"] if held.seed != arguments.seed else []
+    if differing:
+        raise ValueError(
+            f"{folder} holds a run of {held.recipe.name} with another {', '.join(differing).replace('_', '-')}; "
+            f"give the options that it was begun with, or --out another name"
+        )
+    return held
 
 
 def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
