@@ -1,6 +1,7 @@
 """Copy what is worth keeping of a run into `results/NAME`: `python results/record.py RUN [NAME]`.
 
-The tables of the assignment's answers are brought up to it.
+A run that was cut goes into `results/runs/NAME`, from where it can be resumed, until the whole one is there. The
+tables of the assignment's answers are brought up to it.
 """
 
 import json
@@ -17,9 +18,11 @@ MOST_ROWS = 1500
 
 def record(run: Path, name: str) -> Path:
     """Recipe, result, figures, log (of long runs every so many updates), and checkpoints where they are small."""
-    target = HERE / name
-    target.mkdir(exist_ok=True)
-    result = json.loads((run / "result.json").read_text())
+    result, cut = json.loads((run / "result.json").read_text()), HERE / "runs" / name
+    target = HERE / name if result["status"] == "finished" else cut
+    for before in {target, cut}:
+        shutil.rmtree(before, ignore_errors=True)
+    target.mkdir(parents=True)
     checkpoints = sorted(run.glob("checkpoint-*.safetensors"))[-1:]
     if result["selected_update"] != result["updates"]:
         checkpoints.append(run / "best.safetensors")

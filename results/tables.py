@@ -20,7 +20,9 @@ def fill(text: str, missing: str) -> str:
 
     def filled(cell: re.Match[str]) -> str:
         marker = cell[0].partition(" -->")[0]
-        found = figure(cell["kind"], HERE / cell["name"], int(cell["at"] or 0))
+        name = cell["name"]
+        record = HERE / name if (HERE / name).exists() else HERE / "runs" / name  # a run that was cut
+        found = figure(cell["kind"], record, int(cell["at"] or 0))
         return f"{marker} --> {found or (missing if cell['kind'] == 'result' else NOTHING)}"
 
     return CELL.sub(filled, text)

@@ -11,7 +11,7 @@ from fewstep.experiment import read_header
 from fewstep.recipe import from_json, identity_of
 
 ROOT = Path(__file__).parent.parent
-RECORDS = sorted(path.parent for path in (ROOT / "results").glob("*/result.json"))
+RECORDS = sorted(path.parent for place in (".", "runs") for path in (ROOT / "results" / place).glob("*/result.json"))
 
 
 def result_of(record: Path) -> dict:
@@ -23,6 +23,15 @@ def test_a_recorded_result_stands_in_the_table_word_by_word(record):
     row = f"{result_of(record)['line']} |"
     assert row in (ROOT / "results" / "README.md").read_text()
     assert result_of(record)["versions"]["commit"].rstrip("+") in (ROOT / "results" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_a_run_that_was_cut_lies_apart_and_the_table_says_so(record):
+    result, planned = result_of(record), read_header(record)["recipe"]["training"]["updates"]
+    is_cut = result["status"] != "finished"
+    assert (record.parent.name == "runs") == is_cut
+    row = next(row for row in (ROOT / "results" / "README.md").read_text().splitlines() if result["line"] in row)
+    assert (f"{result['updates']} of {planned} updates" in row) == is_cut
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
