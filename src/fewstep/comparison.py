@@ -1,5 +1,6 @@
 """Paired comparison: two learners on the same test tasks, so that what makes a task hard cancels."""
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -40,6 +41,30 @@ def paired(first: Sequence[float], second: Sequence[float], *, higher_is_better:
     return Paired(mean, 1.96 * error, p, *wins, len(difference))
 
 
+class Pair(NamedTuple):
+    """Two runs and their paired test."""
+
+    first: Record
+    second: Record
+    outcome: Paired
+
+
+def compared(records: Sequence[Record], data_root: Path) -> list[Pair]:
+    """Every pair of runs, each run against those after it.
+
+    Raises `ValueError` where two were tested on other tasks, or one was not tested.
+    """
+    for other in records[1:]:
+        if reason := why_not_comparable(records[0], other):
+            raise ValueError(f"these runs were not tested on the same tasks: {reason}")
+    scores = [measured_scores(record, data_root) for record in records]
+    higher = records[0].metric == "accuracy"
+    return [
+        Pair(records[i], records[j], paired(scores[i], scores[j], higher_is_better=higher))
+        for i, j in itertools.combinations(range(len(records)), 2)
+    ]
+
+
 def why_not_comparable(first: Record, second: Record) -> str | None:
     """What differs between the test tasks of two runs, None where they are the same."""
     mine, theirs = _test_tasks(first), _test_tasks(second)
@@ -65,7 +90,8 @@ def measured_scores(record: Record, data_root: Path) -> list[float]:
     if stored is not None:
         return stored
     loaded = experiment.load(record.folder, data_root=data_root)
-    again = evaluate(experiment.trained(loaded), loaded.built.splits.test, tested_on(record), mapping=loaded.mapping)
+    evaluation = loaded.recipe.evaluation
+    again = evaluate(experiment.trained(loaded), loaded.built.splits.test, evaluation, mapping=loaded.mapping)
     before = record.result["at_step"][-1][0]
     if not math.isclose(again.score.mean, before, rel_tol=0.01, abs_tol=0.002):  # other machines round differently
         raise ValueError(

@@ -12,6 +12,8 @@ VERBS = {
     "train": "train a recipe into a run folder, test it and write its report",
     "resume": "continue a stopped run, to the bit-identical result",
     "evaluate": "test a run again: other tasks, steps or seed",
+    "compare": "finished runs against each other, on the same test tasks",
+    "study": "train several recipes over several seeds into one page; `study assignment` is the course's",
     "audit": "measure what a run's learner really does; exit code 1 on a leak",
     "data": "list, show or verify the data sets",
 }

@@ -17,6 +17,11 @@ INK, FAINT, RULE = "#1d2126", "#6a7078", "#d9dce0"
 BLUE, SKY, ORANGE, GREEN = "#0072b2", "#56b4e9", "#d55e00", "#007a5a"
 """Of Okabe and Ito's palette, which the colour-blind tell apart; the green darkened for text."""
 
+PALETTE = (BLUE, ORANGE, GREEN, "#9a5f8a", "#b07c00", SKY, INK)
+"""For lines of one figure, in order: Okabe and Ito's, the light ones darkened."""
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+"""Beside the colours, for those who do not tell them apart, and once they repeat."""
+
 
 def blank(height: float) -> Figure:
     """A white figure of the common width, `height` inches high."""
