@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,23 @@ def test_commands_after_training_run(real_data, tmp_path, monkeypatch, capsys):
     assert main(["train", "omniglot-5w1s-maml", *small, *few, "--data-root", str(real_data)]) == 0
     for words in AFTERWARDS:
         assert main([*words[1:], "--data-root", str(real_data)]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [words for words in VERBS if words[1] == "compare"], ids=" ".join)
+def test_compare_runs_on_recorded_runs(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    results = Path(__file__).parent.parent / "results"
+    for run in words[2:]:
+        shutil.copytree(results / Path(run).name.removesuffix("-s0"), tmp_path / run)
+    assert main(words[1:]) == 0
+    assert "course-5w1s-fomaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [words for words in VERBS if words[1] == "study"], ids=" ".join)
+def test_study_commands_resolve(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words[1:], "--report-only"]) == 0
+    assert list(tmp_path.glob("studies/*/study.html"))
 
 
 def test_other_commands_run(capsys):
