@@ -1,4 +1,4 @@
-"""What reaches an accuracy in the fewest CPU minutes: `python results/search_fast.py [--minutes 4] [NAME ...]`.
+"""What reaches an accuracy in the fewest CPU minutes: `python results/search_fast.py [--minutes 3] [NAME ...]`.
 
 Every setting trains on one thread for as many updates as fit the budget, which a few timed updates decide (a cosine
 has to know its end), and is scored on validation tasks of the `vinyals` protocol, so that no test task has a say.
@@ -10,10 +10,12 @@ import dataclasses
 import itertools
 import json
 import os
+import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -22,93 +24,87 @@ from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.evaluation import Evaluation, evaluate
 from fewstep.inner.adagrad import Adagrad
+from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
 from fewstep.nets.conv4 import Conv4
 from fewstep.recipe import Recipe
 from fewstep.tasks.omniglot import Omniglot
-from fewstep.training import Training, outer_optimizer, updates
+from fewstep.tasks.splits import Splits
+from fewstep.training import Progress, Training, outer_optimizer, updates
 
 TABLE = Path(__file__).parent / "search-fast.jsonl"
 TIMED = 12
 """Updates that are timed to find out how many fit; the first few are not counted."""
 VALIDATION = Evaluation(tasks=1000, steps=5)
+SGD = MAML(inner_lr=0.4, inner_steps=1)
+LEARNED = dataclasses.replace(SGD, learn_inner_lr=True)
+ANNEALED = MAMLPlusPlus(
+    inner_lr=0.4, inner_steps=1, learn_inner_lr=True, multi_step_epochs=0, first_order_epochs=33, per_step_norm=False
+)
+"""The first third of a hundred epochs in first order."""
 
 
 def setting(
     *,
-    net: Conv4 | None = None,
-    algorithm: MAML | MAMLPlusPlus | None = None,
-    first_order_share: float = 0.0,
+    downsample: Literal["pool", "stride", "stride_flatten"] = "stride_flatten",
+    filters: int = 64,
+    algorithm: MAML | MAMLPlusPlus = SGD,
     queries: int = 1,
     **training: Any,
-) -> tuple[Recipe, float]:
-    """A recipe, and the share of the updates that it spends in first order."""
+) -> Recipe:
+    """The base and what differs from it."""
     tasks = Omniglot(protocol="vinyals", ways=5, shots=1, queries=1)
-    outer = {"meta_batch": 16, "lr": 2e-3, "schedule": "cosine", **training}
-    recipe = Recipe(
+    return Recipe(
         name="search",
         train_tasks=dataclasses.replace(tasks, queries=queries),
         test_tasks=tasks,
-        net=net or Conv4(downsample="stride_flatten"),
-        algorithm=algorithm or MAML(inner_lr=0.4, inner_steps=1),
-        training=Training(**outer),
+        net=Conv4(downsample=downsample, filters=filters),
+        algorithm=algorithm,
+        training=Training(**{"meta_batch": 16, "lr": 2e-3, "schedule": "cosine", **training}),
     )
-    return recipe, first_order_share
 
 
-def together(*, filters: int, **training: Any) -> tuple[Recipe, float]:
+def together(filters: int) -> Recipe:
     """What helped alone, at once."""
-    net = Conv4(downsample="stride_flatten", filters=filters)
-    return setting(net=net, algorithm=LEARNED, queries=3, **{"meta_batch": 8, "lr": 3e-3, **training})
+    return setting(filters=filters, algorithm=LEARNED, queries=3, meta_batch=8, lr=3e-3)
 
 
-SGD = MAML(inner_lr=0.4, inner_steps=1)
-LEARNED = dataclasses.replace(SGD, learn_inner_lr=True)
 SETTINGS = {
     "base": setting(),
-    "constant": setting(schedule="constant", lr=1e-3),
-    "lr 1e-3": setting(lr=1e-3),
+    "constant 1e-3": setting(schedule="constant", lr=1e-3),
     "lr 4e-3": setting(lr=4e-3),
-    "mean": setting(net=Conv4(downsample="stride"), algorithm=MAML(inner_lr=2.0, inner_steps=1)),
-    "pool": setting(net=Conv4(downsample="pool")),
-    "32 filters": setting(net=Conv4(downsample="stride_flatten", filters=32)),
-    "96 filters": setting(net=Conv4(downsample="stride_flatten", filters=96)),
-    "batch 8": setting(meta_batch=8),
-    "batch 32": setting(meta_batch=32),
-    "3 queries": setting(queries=3),
-    "learned": setting(algorithm=LEARNED),
+    "mean over positions": setting(downsample="stride", algorithm=MAML(inner_lr=2.0, inner_steps=1)),
+    "pool": setting(downsample="pool"),
+    "32 filters": setting(filters=32),
+    "8 tasks": setting(meta_batch=8),
+    "32 tasks": setting(meta_batch=32),
+    "3 queries a class": setting(queries=3),
+    "learned rates": setting(algorithm=LEARNED),
+    "learned rates from 1": setting(algorithm=dataclasses.replace(LEARNED, inner_lr=1.0)),
     "first order": setting(algorithm=dataclasses.replace(SGD, order=1)),
-    "annealed": setting(
-        algorithm=MAMLPlusPlus(
-            inner_lr=0.4, inner_steps=1, learn_inner_lr=True, multi_step_epochs=0, per_step_norm=False
-        ),
-        first_order_share=0.33,
-    ),
-    "2 steps": setting(algorithm=MAML(inner_lr=0.4, inner_steps=2, learn_inner_lr=True)),
-    "adagrad": setting(algorithm=MAML(inner_lr=0.4, inner_steps=2, optimizer=Adagrad(eps_inside=0.7))),
-    "alpha 1": setting(algorithm=dataclasses.replace(LEARNED, inner_lr=1.0)),
-    "together, 32 filters": together(filters=32),
-    "together, 48 filters": together(filters=48),
+    "annealed order": setting(algorithm=ANNEALED),
+    "2 steps": setting(algorithm=dataclasses.replace(LEARNED, inner_steps=2)),
+    "2 steps of Adagrad": setting(algorithm=MAML(inner_lr=0.4, inner_steps=2, optimizer=Adagrad(eps_inside=0.7))),
+    "together, 32 filters": together(32),
+    "together, 48 filters": together(48),
 }
+"""The base: strided convolutions of 64 filters, 16 tasks an update, one query a class, one second-order step at 0.4,
+cosine from 2e-3."""
 
 
 def search(name: str, minutes: float, data_root: Path) -> dict[str, Any]:
     """Train and score one setting; everything that is counted is CPU time of this process."""
-    recipe, first_order_share = SETTINGS[name]
+    recipe, mapping = SETTINGS[name], Mapping(threads=1, chunk=4)
     torch.set_num_threads(1)
-    mapping = Mapping(threads=1, chunk=4)
-    per_update = timed(recipe, mapping, data_root)
-    count = int(60 * minutes / per_update)
-    training = dataclasses.replace(recipe.training, updates=count)
-    algorithm = recipe.algorithm
+    count = int(60 * minutes / seconds_per_update(recipe, mapping, data_root))
+    training, algorithm = dataclasses.replace(recipe.training, updates=count), recipe.algorithm
     if isinstance(algorithm, MAMLPlusPlus):
-        algorithm = dataclasses.replace(algorithm, epoch=1, first_order_epochs=int(first_order_share * count))
+        algorithm = dataclasses.replace(algorithm, epoch=count // 100)
     recipe = dataclasses.replace(recipe, training=training, algorithm=algorithm)
     learner, splits = recipes.build(recipe, data_root, 0)
     began = time.process_time()
-    with Workers(learner.model, mapping) as workers:
-        outer = outer_optimizer(learner.meta, training)
-        last = [step.score for step in updates(learner, splits.train, training, outer, workers, seed=0)][-count // 10 :]
+    for _ in trained(learner, splits, training, mapping, seed=0):
+        pass
     spent = (time.process_time() - began) / 60
     result = evaluate(learner, splits.val or splits.test, VALIDATION, mapping=mapping, stream="validation")
     return {
@@ -116,40 +112,43 @@ def search(name: str, minutes: float, data_root: Path) -> dict[str, Any]:
         "cpu_minutes": round(spent, 2),
         "updates": count,
         "tasks": count * training.meta_batch,
-        "train": round(sum(last) / len(last), 4),
         "validation": [[round(100 * score.mean, 2), round(100 * score.ci95, 2)] for score in result.at_step],
         "recipe": recipes.to_json(recipe),
     }
 
 
-def timed(recipe: Recipe, mapping: Mapping, data_root: Path) -> float:
-    """CPU seconds of an update; a setting that is to be annealed is timed in its last order."""
-    algorithm = recipe.algorithm
-    if isinstance(algorithm, MAMLPlusPlus):
-        recipe = dataclasses.replace(recipe, algorithm=dataclasses.replace(algorithm, first_order_epochs=0))
+def seconds_per_update(recipe: Recipe, mapping: Mapping, data_root: Path) -> float:
+    """CPU seconds of an update, the median of a few; an annealed setting is timed in its last order."""
+    if isinstance(recipe.algorithm, MAMLPlusPlus):
+        recipe = dataclasses.replace(recipe, algorithm=dataclasses.replace(recipe.algorithm, first_order_epochs=0))
     learner, splits = recipes.build(recipe, data_root, 0)
-    times = []
+    times = [time.process_time()]
+    for _ in itertools.islice(trained(learner, splits, recipe.training, mapping, seed=1), TIMED):
+        times.append(time.process_time())
+    return statistics.median(after - before for before, after in itertools.pairwise(times[3:]))
+
+
+def trained(learner: Learner, splits: Splits, training: Training, mapping: Mapping, *, seed: int) -> Iterator[Progress]:
+    """Train in place."""
     with Workers(learner.model, mapping) as workers:
-        outer = outer_optimizer(learner.meta, recipe.training)
-        steps = updates(learner, splits.train, recipe.training, outer, workers, seed=1)
-        for _ in range(TIMED):
-            began = time.process_time()
-            next(steps)
-            times.append(time.process_time() - began)
-    return sorted(times[3:])[len(times[3:]) // 2]
+        outer = outer_optimizer(learner.meta, training)
+        yield from updates(learner, splits.train, training, outer, workers, seed=seed)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row as a line of a Markdown table; the score is the one after the last inner step."""
+    mean, ci95 = row["validation"][-1]
+    return f"| {row['setting']} | {row['tasks']} | {row['cpu_minutes']:.2f} | {mean:.2f} ± {ci95:.2f} % |"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", nargs="*", metavar="NAME", help="one of " + ", ".join(SETTINGS))
-    parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--every", type=int, nargs=2, default=(0, 1), metavar=("FIRST", "STRIDE"))
+    parser.add_argument("--minutes", type=float, default=3.0)
     asked = parser.parse_args()
-    for one in itertools.islice(asked.settings or SETTINGS, asked.every[0], None, asked.every[1]):
-        row = search(one, asked.minutes, Path(os.environ["FEWSTEP_DATA"]))
+    for one in asked.settings or SETTINGS:
+        found = search(one, asked.minutes, Path(os.environ["FEWSTEP_DATA"]))
         with TABLE.open("a") as table:
-            table.write(json.dumps(row) + "\n")
-        sys.stdout.write(
-            f"{row['setting']}: {row['validation']} after {row['updates']} updates, {row['cpu_minutes']} min\n"
-        )
+            table.write(json.dumps(found) + "\n")
+        sys.stdout.write(f"{line(found)}\n")
         sys.stdout.flush()

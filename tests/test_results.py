@@ -51,6 +51,14 @@ def test_the_readme_states_no_accuracy_that_was_not_recorded():
             assert value in rows[0]
 
 
+def test_the_table_of_the_search_is_what_was_recorded():
+    rows = [json.loads(line) for line in (ROOT / "results" / "search-fast.jsonl").read_text().splitlines()]
+    stated = (ROOT / "results" / "README.md").read_text()
+    for row in rows:
+        mean, ci95 = row["validation"][-1]
+        assert f"| {row['setting']} | {row['tasks']} | {row['cpu_minutes']:.2f} | {mean:.2f} ± {ci95:.2f} % |" in stated
+
+
 def _metadata(path: Path) -> str:
     with safe_open(path, framework="pt") as file:
         return file.metadata()["fewstep"]
