@@ -132,6 +132,28 @@ def test_a_net_that_neither_draws_nor_mixes_is_seen_as_what_it_is(norm: str):
     assert (model.is_transductive, model.is_stochastic) == (norm == "transductive", False)
 
 
+def logits_at_test(learner: Learner, task: Task) -> Tensor:
+    tested = learner.for_evaluation()
+    return tested.predict(tested.adapt(task.support), task.query.x)
+
+
+@pytest.mark.parametrize("own", ["transductive", "support", "running", "per_step"])
+def test_a_learner_under_another_policy_predicts_as_one_of_that_policy(own: str):
+    algorithm, task = MAML(inner_lr=0.2, inner_steps=2), smooth_task()
+    learner, seen = learner_of(smooth_net(), algorithm, norm=own), {}
+    for norm in ("transductive", "support"):
+        seen[norm] = logits_at_test(learner.under(norm), task)
+        assert learner.under(norm).model.is_transductive == (norm == "transductive")
+        torch.testing.assert_close(seen[norm], logits_at_test(learner_of(smooth_net(), algorithm, norm=norm), task))
+    assert not torch.allclose(seen["transductive"], seen["support"])
+
+
+@pytest.mark.parametrize("own", ["group", "layer", "none"])
+def test_a_learner_without_batch_norms_has_no_other_policy(own: str):
+    with pytest.raises(ValueError, match=f"the policy '{own}' of this learner has none left"):
+        learner_of(smooth_net(), MAML(inner_lr=0.2), norm=own).under("transductive")
+
+
 def test_a_loss_that_does_not_fit_the_targets_is_an_error_with_the_one_that_does():
     values, ids = Sinusoid().sample(0, "check", 0, 1).select(0), smooth_task()
     with pytest.raises(ValueError, match="targets of these tasks are values: set loss='mean_squared_error'"):

@@ -1,14 +1,12 @@
 """The adapted model as a product: a plain `nn.Module` with the user's own parameter names."""
 
 import copy
-import dataclasses
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewstep.core import Examples
 from fewstep.learner import Learner
-from fewstep.nets import norm as norms
 
 
 def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> nn.Module:
@@ -19,12 +17,9 @@ def adapt(learner: Learner, support: Examples, *, steps: int | None = None) -> n
     what training accumulated; under `group`, `layer` and `none` the batch norms are replaced, their names kept.
     `support.x: [N, *input]`; `support.y: [N]` class ids, or `[N, D]` values.
     """
-    learner = learner.for_evaluation()
-    model = learner.model
+    learner = (learner.under("support") if learner.model.norm == "transductive" else learner).for_evaluation()
     phi = learner.adapt(support, steps)
-    if model.norm == "transductive" and norms.has_batch_norm(model.net):
-        phi = {**phi, **dataclasses.replace(model, observer=norms.observing(model.net)).observe(phi, support.x)}
-    net = copy.deepcopy(model.net)
+    net = copy.deepcopy(learner.model.net)
     for layer in net.modules():
         if isinstance(layer, _BatchNorm):
             _keep_statistics(layer, learner.parameters()[0])

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from fewstep.algorithm import Algorithm
 from fewstep.core import Examples, Meta, Params, Task, map_tensors
 from fewstep.inner.loop import adapt
 from fewstep.model import Loss, Model, model_of
-from fewstep.nets.norm import Norm
+from fewstep.nets.norm import WITHOUT_BATCH, Norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,18 @@ class Learner:
         """This learner as it is tested: its net in evaluation mode, nothing requiring a gradient."""
         meta = map_tensors(torch.detach, self.meta)
         return Learner(model=self.model.for_evaluation(), algorithm=self.algorithm, meta=meta)
+
+    def under(self, norm: Literal["transductive", "support"]) -> "Learner":
+        """This learner, to be tested with its queries on the statistics of another policy than its own.
+
+        Raises `ValueError` where its own has replaced the batch norms.
+        """
+        if self.model.norm in WITHOUT_BATCH:
+            raise ValueError(
+                f"norm={norm!r} is about batch norms, and the policy '{self.model.norm}' of this learner has none left"
+            )
+        model = model_of(self.model.net, loss=self.model.loss_name, norm=norm)
+        return dataclasses.replace(self, model=dataclasses.replace(model, is_stochastic=self.model.is_stochastic))
 
     def checked(self, task: Task, outputs: int) -> "Learner":
         """This learner, knowing what its net was seen to do: draw random numbers, mix the queries of a batch.

@@ -159,7 +159,7 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
     names = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
     if not names:
         raise ValueError(f"{type(net).__name__} has no parameter that requires a gradient: nothing to learn")
-    if norm in ("group", "layer", "none"):
+    if norm in norms.WITHOUT_BATCH:
         net = norms.without_batch(net, norm)
     keeps = norm in ("support", *ACCUMULATING) and norms.has_batch_norm(net)
     given_net = norms.on_given_statistics(net) if keeps else None

@@ -639,6 +639,14 @@ def test_evaluate_of_a_classifier_prints_percent_at_every_step(cli, tmp_path):
     assert len(steps) == 3
 
 
+def test_evaluate_takes_another_norm_policy_than_the_run_s(cli, tmp_path):
+    assert cli(*STROKES, "--norm", "per_step", "--out", tmp_path / "run").code == 0
+    kinds = {"transductive": "transductive", "support": "support statistics"}
+    for norm, kind in kinds.items():
+        assert f", {kind}, " in cli("evaluate", tmp_path / "run", "--norm", norm).out.splitlines()[0]
+    assert ", per_step statistics, " in cli("evaluate", tmp_path / "run").out.splitlines()[0]
+
+
 def test_ctrl_c_in_the_final_test_says_how_to_resume(cli, tmp_path, monkeypatch):
     def interrupted(*_: object) -> NoReturn:
         raise KeyboardInterrupt

@@ -32,6 +32,8 @@ class EvaluateArguments:
     """seed of the task list"""
     ensemble: int | None = None
     """how many of the best checkpoints predict together, where the run kept several; 1: the best alone"""
+    norm: Literal["transductive", "support"] | None = None
+    """queries on the statistics of this policy instead of the one trained under"""
     split: Literal["train", "val", "test"] = "test"
     """which split's classes"""
     json: bool = False
@@ -48,6 +50,9 @@ def main(words: Sequence[str]) -> int:
     tasks = getattr(loaded.built.splits, arguments.split)
     if tasks is None:
         raise ValueError(f"the data of {arguments.run} have no '{arguments.split}' split; choose another")
+    if arguments.norm is not None:
+        task = tasks.sample(loaded.seed, "check", 0, 1).to(learner.device).select(0)
+        learner = learner.under(arguments.norm).checked(task, tasks.outputs)
     changes = {
         name: value
         for name in ("tasks", "steps", "seed", "ensemble")

@@ -25,6 +25,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fewstep.core import Params
 
 Norm = Literal["transductive", "support", "running", "per_step", "group", "layer", "none"]
+WITHOUT_BATCH: tuple[Norm, ...] = ("group", "layer", "none")
+"""The policies that put something else in the place of batch norms."""
 
 CHANNELS_PER_GROUP = 16
 """Of group norm (arXiv:1803.08494, table 3: 16 channels a group do as well as 32 groups)."""
