@@ -2,14 +2,13 @@
 
 Every setting trains on one thread for as many updates as fit the budget, which a few timed updates decide (a cosine
 has to know its end), and is scored on validation tasks of the `vinyals` protocol, so that no test task has a say.
-One line a setting goes into `results/search-fast.jsonl`; the best of them is the recipe `omniglot-5w1s-fast`.
+One line a setting is added to `results/search-fast.jsonl`; the best of them is the recipe `omniglot-5w1s-fast`.
 """
 
 import argparse
 import dataclasses
 import itertools
 import json
-import os
 import statistics
 import sys
 import time
@@ -28,6 +27,7 @@ from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
 from fewstep.nets.conv4 import Conv4
 from fewstep.recipe import Recipe
+from fewstep.tasks.cache import data_root
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.splits import Splits
 from fewstep.training import Progress, Training, outer_optimizer, updates
@@ -65,7 +65,7 @@ def setting(
 
 
 def together(filters: int) -> Recipe:
-    """What helped alone, at once."""
+    """What did better than the base alone, at once, and rates in between."""
     return setting(filters=filters, algorithm=LEARNED, queries=3, meta_batch=8, lr=3e-3)
 
 
@@ -92,16 +92,16 @@ SETTINGS = {
 cosine from 2e-3."""
 
 
-def search(name: str, minutes: float, data_root: Path) -> dict[str, Any]:
+def search(name: str, minutes: float, root: Path) -> dict[str, Any]:
     """Train and score one setting; everything that is counted is CPU time of this process."""
     recipe, mapping = SETTINGS[name], Mapping(threads=1, chunk=4)
     torch.set_num_threads(1)
-    count = int(60 * minutes / seconds_per_update(recipe, mapping, data_root))
+    count = int(60 * minutes / seconds_per_update(recipe, mapping, root))
     training, algorithm = dataclasses.replace(recipe.training, updates=count), recipe.algorithm
     if isinstance(algorithm, MAMLPlusPlus):
         algorithm = dataclasses.replace(algorithm, epoch=count // 100)
     recipe = dataclasses.replace(recipe, training=training, algorithm=algorithm)
-    learner, splits = recipes.build(recipe, data_root, 0)
+    learner, splits = recipes.build(recipe, root, 0)
     began = time.process_time()
     for _ in trained(learner, splits, training, mapping, seed=0):
         pass
@@ -117,11 +117,11 @@ def search(name: str, minutes: float, data_root: Path) -> dict[str, Any]:
     }
 
 
-def seconds_per_update(recipe: Recipe, mapping: Mapping, data_root: Path) -> float:
+def seconds_per_update(recipe: Recipe, mapping: Mapping, root: Path) -> float:
     """CPU seconds of an update, the median of a few; an annealed setting is timed in its last order."""
     if isinstance(recipe.algorithm, MAMLPlusPlus):
         recipe = dataclasses.replace(recipe, algorithm=dataclasses.replace(recipe.algorithm, first_order_epochs=0))
-    learner, splits = recipes.build(recipe, data_root, 0)
+    learner, splits = recipes.build(recipe, root, 0)
     times = [time.process_time()]
     for _ in itertools.islice(trained(learner, splits, recipe.training, mapping, seed=1), TIMED):
         times.append(time.process_time())
@@ -147,7 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=3.0)
     asked = parser.parse_args()
     for one in asked.settings or SETTINGS:
-        found = search(one, asked.minutes, Path(os.environ["FEWSTEP_DATA"]))
+        found = search(one, asked.minutes, data_root())
         with TABLE.open("a") as table:
             table.write(json.dumps(found) + "\n")
         sys.stdout.write(f"{line(found)}\n")

@@ -67,7 +67,7 @@ class Reporter:
 
 
 class TestBar:
-    """The blocks of a test as they are done, `testing ━━━ 6/6 [00:05<00:00, 1.1it/s]`. Use as a context manager."""
+    """The blocks of a test as they are done, `testing ━━━ 10/10 [00:09<00:00, 1.1it/s]`. Use as a context manager."""
 
     __test__ = False  # pytest takes classes of this name for tests
 
@@ -99,7 +99,7 @@ class Rate(ProgressColumn):
     """How far, how long and how fast, as tqdm words it."""
 
     def render(self, task: Task) -> Text:
-        """`6/6 [00:05<00:00, 1.1it/s]`; seconds an iteration where there is less than one a second."""
+        """`10/10 [00:09<00:00, 1.1it/s]`; seconds an iteration where there is less than one a second."""
         seconds = task.finished_time if task.finished_time is not None else task.elapsed or 0.0
         if not task.completed or task.total is None:
             return Text(f"0/{task.total or '?'} [{_clock(seconds)}<?, ?it/s]")

@@ -1,4 +1,4 @@
-"""Named recipes, one typed value per row of a paper's table."""
+"""Named recipes, typed values: the rows of the papers' tables, the assignment's, and our own."""
 
 from fewstep.nearest import nearest
 from fewstep.recipe import Recipe

@@ -19,7 +19,7 @@ def maml_plus_plus(ways: int, shots: int, published: str) -> Recipe:
     """A row's recipe; the paper trains all four alike."""
     return Recipe(
         name=f"omniglot-{ways}w{shots}s-mamlpp",
-        about=f"the paper's {ways}-way {shots}-shot MAML++ on statistics that act; {published} as published on others",
+        about=f"the paper's {ways}-way {shots}-shot MAML++ on statistics that act; published on batches: {published}",
         train_tasks=Omniglot(protocol="mamlpp", ways=ways, shots=shots),
         test_tasks=Omniglot(protocol="mamlpp", ways=ways, shots=shots),
         net=Conv4(filters=64, downsample="pool", activation="leaky_relu"),

@@ -25,9 +25,9 @@ PROTOCOL = (
     "The protocol is the assignment's. The characters are Omniglot's, each turned by 0, 90, 180 and 270 degrees, every "
     "turn a class of its own: 3200 classes to train on and 656 to choose by (drawn at random, so turns of one "
     "character can lie on both sides), and 2636 classes of twenty alphabets never seen in training to test on. The "
-    "net has four convolutions of 64 filters. Twenty updates are an epoch; most systems train for 40 epochs, 800 "
-    "updates, of 32 tasks each. The assignment tested each system once, on 600 predictions; we test on 1000 tasks of "
-    "five queries, the same tasks for every system."
+    "net has four convolutions of 64 filters. Twenty updates are an epoch. Second order, first order and Adagrad "
+    "train for 40 epochs, 800 updates, of 32 tasks each; the others say how long. The assignment tested each system "
+    "once, on 600 predictions; we test on 1000 tasks of five queries, the same tasks for every system."
 )
 
 MAML_CODE = """\
