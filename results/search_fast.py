@@ -106,7 +106,8 @@ def search(name: str, minutes: float, root: Path) -> dict[str, Any]:
     for _ in trained(learner, splits, training, mapping, seed=0):
         pass
     spent = (time.process_time() - began) / 60
-    result = evaluate(learner, splits.val or splits.test, VALIDATION, mapping=mapping, stream="validation")
+    assert splits.val is not None
+    result = evaluate(learner, splits.val, VALIDATION, mapping=mapping, stream="validation")
     return {
         "setting": name,
         "cpu_minutes": round(spent, 2),

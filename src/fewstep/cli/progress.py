@@ -3,6 +3,7 @@
 import sys
 import time
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -13,8 +14,25 @@ from fewstep.journal import Row
 SECONDS_BETWEEN_LINES = 10.0
 SMOOTHING = 0.95
 
+Shown = TypeVar("Shown", bound="_Display")
 
-class Reporter:
+
+class _Display:
+    """Something live, shown while its `with` block runs."""
+
+    _live: Progress
+
+    def __enter__(self: Shown) -> Shown:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+class Reporter(_Display):
     """Shows rows of `metrics.jsonl` as they come. Use as a context manager."""
 
     def __init__(self, updates: int, first: int, console: Console | None = None) -> None:
@@ -31,15 +49,6 @@ class Reporter:
             disable=not self.console.is_terminal,
         )
         self._task = self._live.add_task("", total=updates, completed=first)
-
-    def __enter__(self) -> "Reporter":
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
 
     def see(self, row: Row) -> None:
         """Take one row."""
@@ -66,7 +75,7 @@ class Reporter:
         return f"{minutes // 60}:{minutes % 60:02}:{rest:02} left"
 
 
-class TestBar:
+class TestBar(_Display):
     """The blocks of a test as they are done, `testing ━━━ 10/10 [00:09<00:00, 1.1it/s]`. Use as a context manager."""
 
     __test__ = False  # pytest takes classes of this name for tests
@@ -80,15 +89,6 @@ class TestBar:
             redirect_stdout=False,
         )
         self._task = self._live.add_task("", total=None)
-
-    def __enter__(self) -> "TestBar":
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
 
     def see(self, done: int, blocks: int) -> None:
         """So many blocks of so many are done."""
