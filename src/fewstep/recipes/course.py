@@ -70,6 +70,13 @@ MAMLPP_5W1S = dataclasses.replace(
     evaluation=Evaluation(tasks=1000, steps=5),
 )
 
+MAMLPP_TRANSDUCTIVE_5W1S = dataclasses.replace(
+    MAMLPP_5W1S,
+    name="course-5w1s-mamlpp-transductive",
+    about="the same scored, and its checkpoint chosen, on the statistics of each batch",
+    norm="transductive",
+)
+
 REPTILE_5W1S = Recipe(
     name="course-5w1s-reptile",
     about="Reptile under the assignment's protocol: ten training shots, five tasks an update, as in the paper",
@@ -123,6 +130,7 @@ RECIPES = (
     ADAGRAD_5W1S,
     DOA_5W1S,
     MAMLPP_5W1S,
+    MAMLPP_TRANSDUCTIVE_5W1S,
     REPTILE_5W1S,
     SINUSOID_MAML,
     SINUSOID_FOMAML,
