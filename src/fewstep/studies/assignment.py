@@ -7,6 +7,7 @@ FOMAML = "course-5w1s-fomaml"
 ADAGRAD = "course-5w1s-adagrad"
 DOA = "course-5w1s-doa"
 MAMLPP = "course-5w1s-mamlpp"
+MAMLPP_TRANSDUCTIVE = "course-5w1s-mamlpp-transductive"
 REPTILE = "course-5w1s-reptile"
 SINUSOID_MAML = "course-sinusoid-5s-maml"
 SINUSOID_FOMAML = "course-sinusoid-5s-fomaml"
@@ -80,6 +81,10 @@ repeat for every outer update:
     running batch-norm statistics of every inner step are kept
 test: five inner steps from θ, then name the queries, on those statistics"""
 
+MAMLPP_TRANSDUCTIVE_CODE = """\
+as MAML++ on per-step statistics, but none are kept
+test: five inner steps from θ, then name the queries, on the statistics of the queries themselves"""
+
 REPTILE_CODE = """\
 repeat for every outer update:
     for each of 5 tasks, of ten drawings a class:
@@ -137,11 +142,18 @@ ASSIGNMENT = Study(
         ),
         System(
             recipe=MAMLPP,
-            label="MAML++",
+            label="MAML++, per-step statistics",
             remark="The assignment's report names per-step batch-norm running statistics as the tip that the course's "
             "code already holds. That code calls batch norm in training mode with no running statistics, so it does "
             "not; here MAML++ has them, and a query's prediction is its own.",
             pseudocode=MAMLPP_CODE,
+        ),
+        System(
+            recipe=MAMLPP_TRANSDUCTIVE,
+            label="MAML++, batch statistics",
+            remark="The same training; the checkpoint is chosen, and tested, as the course's code and the official code "
+            "of MAML++ do it: on the statistics of the queries that are named together.",
+            pseudocode=MAMLPP_TRANSDUCTIVE_CODE,
         ),
         System(
             recipe=REPTILE,
