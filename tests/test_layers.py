@@ -17,12 +17,15 @@ MOST_LINES = 250
 
 LAYERS = (
     "core seeding card digest durable lock nearest versions inner.rates",
-    "nets.* inner.optimizer",
+    "differentiation inner.optimizer",
+    "nets.convolution nets.normalisation nets.norm nets.conv4 nets.mlp nets.imported",
+    "nets.*",
     "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",
     "inner.sgd inner.momentum inner.adagrad inner.rmsprop inner.adam",
     "model checkpoint tasks.omniglot_layout tasks.stroke_characters",
     "algorithm mapping inner.optimizers tasks.omniglot_archives tasks.stroke_drawing",
     "inner.loop tasks.*",
+    "inner.pulled",
     "algorithms.* learner",
     "evaluation derivative_order adapted",
     "auditing",

@@ -72,3 +72,15 @@ def map_tensors(function: Callable[..., Tensor], tree: Tree, *others: Tree) -> T
         parts = [map_tensors(function, *parts) for parts in zip(tree, *others, strict=True)]
         mapped = type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return cast(Tree, mapped)
+
+
+def tensors_of(tree: Any) -> list[Tensor]:
+    """The tensors of a tree, in the order in which `map_tensors` visits them."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(keep, tree)
+    return found

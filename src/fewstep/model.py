@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from fewstep.core import Examples, Params
 from fewstep.nets import norm as norms
+from fewstep.nets.fast import fast
 from fewstep.nets.norm import Norm
 
 Loss = Literal["mean_cross_entropy", "mean_squared_error"]
@@ -162,13 +163,13 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
     if norm in norms.WITHOUT_BATCH:
         net = norms.without_batch(net, norm)
     keeps = norm in ("support", *ACCUMULATING) and norms.has_batch_norm(net)
-    given_net = norms.on_given_statistics(net) if keeps else None
+    given_net = fast(norms.on_given_statistics(net)) if keeps else None
     return Model(
         net=net,
-        support_net=norms.on_batch_statistics(net),
-        query_net=given_net if norm == "support" and given_net is not None else norms.on_batch_statistics(net),
+        support_net=fast(norms.on_batch_statistics(net)),
+        query_net=given_net if norm == "support" and given_net is not None else fast(norms.on_batch_statistics(net)),
         given_net=given_net,
-        observer=norms.observing(net) if keeps else None,
+        observer=fast(norms.observing(net)) if keeps else None,
         names=names,
         norm_names=tuple(name for name in norms.norm_parameters(net) if name in names),
         loss_name=loss,

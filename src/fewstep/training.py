@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fewstep.core import Meta, MetaGradient, Task, map_tensors
+from fewstep.core import Meta, MetaGradient, Task, map_tensors, tensors_of
 from fewstep.evaluation import score
 from fewstep.learner import Learner
 from fewstep.mapping import Workers, mean_over_tasks
@@ -105,7 +105,7 @@ def updates(
         batch = tasks.sample(seed, "train", update, training.meta_batch).to(learner.device)
         outcome, scored = meta_gradient(learner, batch, workers, update)
         loss = outcome.loss.item()
-        if not (math.isfinite(loss) and all(t.isfinite().all() for t in _tensors(outcome.gradient))):
+        if not (math.isfinite(loss) and all(t.isfinite().all() for t in tensors_of(outcome.gradient))):
             raise DivergedError(
                 f"update {update + 1}: the loss is {loss:g} (it or the meta-gradient is not finite); "
                 f"lower training.lr or algorithm.inner-lr, or set training.clip-norm"
@@ -128,8 +128,8 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
 
 
 def _step(meta: Meta, outcome: MetaGradient, optimizer: torch.optim.Optimizer, training: Training, update: int) -> None:
-    learned = _tensors(meta.learned)
-    for tensor, gradient in zip(learned, _tensors(outcome.gradient), strict=True):
+    learned = tensors_of(meta.learned)
+    for tensor, gradient in zip(learned, tensors_of(outcome.gradient), strict=True):
         tensor.grad = gradient
     if training.clip_value is not None:
         torch.nn.utils.clip_grad_value_(learned, training.clip_value)
@@ -139,7 +139,3 @@ def _step(meta: Meta, outcome: MetaGradient, optimizer: torch.optim.Optimizer, t
         group["lr"] = training.rate(update)
     optimizer.step()
     map_tensors(lambda old, new: old.copy_(new), meta.state, outcome.state)
-
-
-def _tensors(groups: dict[str, dict[str, Tensor]]) -> list[Tensor]:
-    return [tensor for group in groups.values() for tensor in group.values()]

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
-from fewstep.inner.loop import inner_states
+from fewstep.differentiation import grad, grad_with_aux
 from fewstep.inner.optimizer import Rates
 from fewstep.inner.optimizers import InnerOptimizerSpec
+from fewstep.inner.pulled import pulled, pulled_again
 from fewstep.inner.rates import RateGroups, rates_of
 from fewstep.inner.sgd import SGD
 from fewstep.model import Model
@@ -42,6 +43,8 @@ class MAML:
     """learn an inner rate per parameter tensor, from inner_lr on"""
     inner_lr_of: RateGroups = ()
     """rates of their own for parameters whose names start so: head. 0.1"""
+    recompute: bool = False
+    """keep φ_i alone and compute every inner step again on the way back: memory for time, the same gradient"""
 
     def __post_init__(self) -> None:
         if self.inner_steps < 0:
@@ -73,7 +76,7 @@ class MAML:
     def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
         """φ_{i+1} from φ_i (Alg. 2, lines 5 to 7)."""
         at = inner.phi if self.order == 2 else {name: value.detach() for name, value in inner.phi.items()}
-        gradient = torch.func.grad(model.support_loss)(at, support)
+        gradient = grad(model.support_loss, at, support)
         return self.optimizer.step(inner, gradient, self._rates(meta))
 
     def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:
@@ -83,20 +86,16 @@ class MAML:
     def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
         """∇_θ L_query(φ_S(θ)) (Alg. 2, line 10)."""
 
-        def adapted(learned: dict[str, Params]) -> tuple[Params, list[Params]]:
-            path = inner_states(self, model, Meta(learned, meta.state), task.support, self.inner_steps)
-            settled = model.settle(path[-1].phi, task.support.x, meta.state, self.inner_steps)
-            return settled, [inner.phi for inner in path]
-
         def query_loss(phi: Params) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             logits = self.predict(model, phi, task.query.x)
             loss = model.loss(logits, task.query.y)
             return loss, (loss, logits)
 
-        phi, pull_back, *aside = torch.func.vjp(adapted, meta.learned, has_aux=True)
-        at_phi, (loss, logits) = torch.func.grad(query_loss, has_aux=True)(phi)
-        (gradient,) = pull_back(at_phi)
-        return MetaGradient(gradient, model.accumulated(meta.state, aside[0], task.query.x), loss, logits)
+        adapt = pulled_again if self.recompute else pulled
+        adapted = adapt(self, model, meta, task.support, [self.inner_steps])
+        at_phi, (loss, logits) = grad_with_aux(query_loss, adapted.settled[0])
+        state = model.accumulated(meta.state, adapted.phis, task.query.x)
+        return MetaGradient(adapted.pull_back([at_phi]), state, loss, logits)
 
     def _rates(self, meta: Meta) -> Rates:
         if self.learn_inner_lr:

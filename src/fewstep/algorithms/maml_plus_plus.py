@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task, map_tensors
-from fewstep.inner.loop import inner_states
+from fewstep.differentiation import grad, grad_with_aux
 from fewstep.inner.optimizers import InnerOptimizerSpec
+from fewstep.inner.pulled import pulled, pulled_again
 from fewstep.inner.rates import RateGroups, rates_of
 from fewstep.inner.sgd import SGD
 from fewstep.model import Model
@@ -51,6 +52,8 @@ class MAMLPlusPlus:
     """BNWB: weights and biases of norms per step, learned by the outer loop only"""
     epoch: int = 500
     """outer updates an epoch"""
+    recompute: bool = False
+    """keep φ_i alone and compute every inner step again on the way back: memory for time, the same gradient"""
 
     def __post_init__(self) -> None:
         if self.inner_steps < 0:
@@ -109,7 +112,7 @@ class MAMLPlusPlus:
         def support_loss(adapted: Params) -> Tensor:
             return model.support_loss({**adapted, **norms}, support)
 
-        gradient = torch.func.grad(support_loss)(at)
+        gradient = grad(support_loss, at)
         rates = _row(meta, "inner_lr", i) if self.learn_inner_lr else rates_of(theta, self.inner_lr, self.inner_lr_of)
         stepped = self.optimizer.step(Inner(phi, inner.slots), gradient, rates)
         return Inner({**stepped.phi, **row}, stepped.slots)
@@ -123,26 +126,21 @@ class MAMLPlusPlus:
         now = dataclasses.replace(self, order=self.order_at(update), first_order_epochs=0)
         weights = {i: weight for i, weight in enumerate(self.loss_weights(update)) if weight > 0}
 
-        def adapted(learned: dict[str, Params]) -> tuple[list[Params], list[Params]]:
-            path = inner_states(now, model, Meta(learned, meta.state), task.support, self.inner_steps)
-            settled = [model.settle(path[i].phi, task.support.x, meta.state, i) for i in weights]
-            return settled, [inner.phi for inner in path]
-
         def query_loss(phi: Params, weight: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             logits = self.predict(model, phi, task.query.x)
             loss = weight * model.loss(logits, task.query.y)
             return loss, (loss, logits)
 
-        settled, pull_back, *aside = torch.func.vjp(adapted, meta.learned, has_aux=True)
+        adapt = pulled_again if self.recompute else pulled
+        adapted = adapt(now, model, meta, task.support, list(weights))
         at_phi: list[Params] = []
         losses: list[Tensor] = []
-        for phi, weight in zip(settled, weights.values(), strict=True):
-            gradient, (loss, logits) = torch.func.grad(query_loss, has_aux=True)(phi, weight)
+        for phi, weight in zip(adapted.settled, weights.values(), strict=True):
+            gradient, (loss, logits) = grad_with_aux(query_loss, phi, weight)
             at_phi.append(gradient)
             losses.append(loss)
-        (gradient,) = pull_back(at_phi)
-        state = model.accumulated(meta.state, aside[0], task.query.x)
-        return MetaGradient(gradient, state, torch.stack(losses).sum(), logits)
+        state = model.accumulated(meta.state, adapted.phis, task.query.x)
+        return MetaGradient(adapted.pull_back(at_phi), state, torch.stack(losses).sum(), logits)
 
 
 def _row(meta: Meta, group: str, i: int) -> Params:

@@ -20,6 +20,7 @@ from torch import Tensor
 from fewstep import seeding
 from fewstep.algorithm import Algorithm
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
+from fewstep.differentiation import grad
 from fewstep.inner.adam import Adam
 from fewstep.inner.loop import inner_states
 from fewstep.inner.optimizers import InnerOptimizerSpec
@@ -87,7 +88,7 @@ class Reptile:
     def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
         """One step of the inner optimizer on mini-batch i."""
         batch = support if self.inner_batch is None else mini_batch(support, i, self.inner_batch)
-        gradient = torch.func.grad(model.support_loss)(inner.phi, batch)
+        gradient = grad(model.support_loss, inner.phi, batch)
         return self.optimizer.step(inner, gradient, rates_of(inner.phi, self.inner_lr, self.inner_lr_of))
 
     def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:

@@ -1,0 +1,85 @@
+"""Gradients and vector-Jacobian products of functions of named tensors, by whichever way is exact and fast.
+
+Inside a vmap they are `torch.func`'s: a whole meta-gradient within the vmap is exact, where one taken outside of it
+is silently wrong. Outside of any transform they are the autograd engine's, which does the same in less time, and in
+which a hand-written `torch.autograd.Function` runs.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from fewstep.core import Params, map_tensors, tensors_of
+
+Tree = TypeVar("Tree", bound=Any)
+
+
+def is_transforming() -> bool:
+    """Whether a `torch.func` transform, as a vmap, is at work in this thread."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def grad(function: Callable[..., Tensor], at: Params, *arguments: Any) -> Params:
+    """∇ function(at, *arguments), a scalar, by `at`; differentiable in turn where a tensor of `at` requires that."""
+    if is_transforming():
+        gradient: Params = torch.func.grad(function)(at, *arguments)
+        return gradient
+    return grad_with_aux(lambda *given: (function(*given), ()), at, *arguments)[0]
+
+
+def grad_with_aux(function: Callable[..., tuple[Tensor, Tree]], at: Params, *arguments: Any) -> tuple[Params, Tree]:
+    """The same of a function that returns further tensors beside the scalar, which come detached."""
+    if is_transforming():
+        both: tuple[Params, Tree] = torch.func.grad(function, has_aux=True)(at, *arguments)
+        return both
+    is_differentiable = torch.is_grad_enabled() and any(value.requires_grad for value in at.values())
+    with torch.enable_grad():
+        # nodes of their own, which nothing but `function` reads: else a path from one to another would count too
+        inputs = {name: value.view_as(value) if is_differentiable else _leaf(value) for name, value in at.items()}
+        if is_differentiable:
+            inputs = {name: value if value.requires_grad else _leaf(value) for name, value in inputs.items()}
+        value, aux = function(inputs, *arguments)
+        gradients = _grad([value], list(inputs.values()), None, create_graph=is_differentiable)
+    return dict(zip(inputs, gradients, strict=True)), map_tensors(torch.detach, aux)
+
+
+def vjp(function: Callable[[Tree], tuple[Any, Any]], at: Tree) -> tuple[Any, Callable[[Any], Tree], Any]:
+    """The outputs of `function(at)`, detached; what pulls a cotangent of theirs back to `at`; and further tensors.
+
+    `function` returns both, outputs first. The pull-back works once.
+    """
+    if is_transforming():
+        outputs, pull, *rest = torch.func.vjp(function, at, has_aux=True)
+        return outputs, lambda cotangent: pull(cotangent)[0], rest[0]
+    leaves = map_tensors(_leaf, at)
+    with torch.enable_grad():
+        outputs, aux = function(leaves)
+
+    def pull_back(cotangent: Any) -> Tree:
+        gradients = iter(_grad(tensors_of(outputs), tensors_of(leaves), tensors_of(cotangent), create_graph=False))
+        return map_tensors(lambda leaf: next(gradients), leaves)
+
+    return map_tensors(torch.detach, outputs), pull_back, map_tensors(torch.detach, aux)
+
+
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().requires_grad_()
+
+
+def _grad(
+    outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor] | None, *, create_graph: bool
+) -> list[Tensor]:
+    """Zeros for what no output depends on."""
+    dependent = [i for i, output in enumerate(outputs) if output.requires_grad]
+    if not dependent:
+        return [torch.zeros_like(value) for value in inputs]
+    found = torch.autograd.grad(
+        [outputs[i] for i in dependent],
+        inputs,
+        None if cotangents is None else [cotangents[i] for i in dependent],
+        create_graph=create_graph,
+        allow_unused=True,
+    )
+    return [torch.zeros_like(value) if one is None else one for value, one in zip(inputs, found, strict=True)]
