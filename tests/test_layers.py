@@ -30,7 +30,7 @@ LAYERS = (
     "evaluation derivative_order adapted",
     "auditing",
     "training",
-    "autotune journal recipe",
+    "autotune journal recipe memory",
     "recipes.* run",
     "recipes api experiment",
     "record",

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from builders import image_splits, smooth_net, smooth_task
+from builders import image_splits, smooth_net, smooth_task, stacked
+from fewstep import memory
 from fewstep.algorithms.maml import MAML
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
@@ -71,3 +72,37 @@ def test_first_order_keeps_no_more_for_the_backward_pass_after_more_inner_steps(
 def test_second_order_keeps_every_inner_step_for_the_backward_pass():
     """The measure above does see graphs: eight steps hold more than four times what one holds."""
     assert saved_by_adaptation(order=2, steps=8) > 4 * saved_by_adaptation(order=2, steps=1) > 0
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_estimate_of_many_steps_is_what_their_graph_holds(order: int, recompute: bool):
+    """Extended from one and two steps to nine, against nine; re-computation keeps φ_i besides, outside of graphs."""
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.1, inner_steps=9, order=order, recompute=recompute))
+    parameters = sum(value.nbytes for value in learner.parameters())
+    estimated, held = memory.estimated_bytes(learner, smooth_task()), memory.held_bytes(learner, smooth_task())
+    assert held <= estimated <= 1.05 * held + 8 * parameters
+
+
+def test_a_run_that_would_not_fit_is_told_before_it_begins(tmp_path, monkeypatch, caplog):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:         2 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    learner, batch = learner_of(smooth_net(), MAML(inner_lr=0.1, inner_steps=9)), stacked([smooth_task()])
+    memory.warn_if_too_large(learner, batch, Mapping(threads=3))
+    assert "for 3 tasks at a time" in caplog.text
+    assert "algorithm.recompute" in caplog.text
+
+
+def test_a_run_that_fits_is_told_nothing(caplog):
+    memory.warn_if_too_large(learner_of(smooth_net(), MAML(inner_lr=0.1)), stacked([smooth_task()]), Mapping())
+    assert not caplog.text
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="reads Linux's /proc")
+def test_what_is_free_is_told_and_bounded_by_a_container_s_limit(tmp_path, monkeypatch):
+    free = memory.available_bytes(torch.device("cpu"))
+    assert 0 < free < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name, text in {"max": "1000", "current": "700", "stat": "anon 1\ninactive_file 50\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available_bytes(torch.device("cpu")) == 1000 - 700 + 50
