@@ -55,7 +55,36 @@ OFFICIAL_5W1S = dataclasses.replace(
     evaluation=Evaluation(tasks=600, steps=5, ensemble=5),
 )
 
+BEST_5W1S = Recipe(
+    name="omniglot-5w1s-best",
+    about="the most accuracy in an hour or so: MAML++ of three steps on MAML's split and test (98.7 % published)",
+    train_tasks=Omniglot(protocol="finn", ways=5, shots=1, queries=3),
+    test_tasks=Omniglot(protocol="finn", ways=5, shots=1),
+    net=Conv4(filters=64, downsample="pool"),
+    algorithm=MAMLPlusPlus(
+        inner_lr=0.1,
+        inner_steps=3,
+        learn_inner_lr=True,
+        multi_step_epochs=10,
+        first_order_epochs=30,
+        per_step_norm=True,
+        epoch=100,
+    ),
+    training=Training(
+        updates=10000,
+        meta_batch=8,
+        schedule="cosine",
+        validate_every=1000,
+        validation_tasks=1000,
+        checkpoint_every=250,
+    ),
+    evaluation=Evaluation(tasks=1000, steps=3),
+)
+"""Ours: on the statistics of each batch, which serve better here than per-step ones; three queries a class to learn
+from, one to be tested on."""
+
 RECIPES = (
+    BEST_5W1S,
     MAMLPP_5W1S,
     OFFICIAL_5W1S,
     maml_plus_plus(5, 5, "99.93 %"),
