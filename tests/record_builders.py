@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fewstep import recipes
-from fewstep.experiment import FORMAT
 from fewstep.journal import Row
 from fewstep.recipe import Recipe, to_json
 from fewstep.record import Record, read_record
+from fewstep.run_folder import FORMAT
 
 
 def train_rows(values: Sequence[float], *, key: str = "accuracy", seconds: float = 0.5) -> list[Row]:

@@ -12,7 +12,7 @@ from fewstep.core import Meta, MetaGradient, Task, map_tensors
 from fewstep.evaluation import Evaluation, evaluate
 from fewstep.inner.adagrad import Adagrad
 from fewstep.learner import Learner, learner_of
-from fewstep.mapping import Mapping, Workers, mean_over_tasks
+from fewstep.mapping import Mapping, Workers, sum_over_tasks
 from fewstep.model import Model
 from fewstep.nets.conv4 import Conv4
 from fewstep.tasks.sinusoid import Sinusoid
@@ -93,9 +93,18 @@ def test_the_mean_over_a_meta_batch_does_not_depend_on_threads_by_a_single_bit()
     torch.testing.assert_close(means[0], means[1], **IDENTICAL)
 
 
-def test_the_mean_over_tasks_is_the_mean_of_each_tensor():
+def test_the_sum_over_tasks_is_the_sum_of_each_tensor_and_zero_for_no_tasks():
     values = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0]], dtype=torch.float64)
-    torch.testing.assert_close(mean_over_tasks({"a": values})["a"].tolist(), [3.0, 3.0], **IDENTICAL)
+    torch.testing.assert_close(sum_over_tasks({"a": values})["a"].tolist(), [9.0, 9.0], **IDENTICAL)
+    torch.testing.assert_close(sum_over_tasks({"a": values[:0]})["a"].tolist(), [0.0, 0.0], **IDENTICAL)
+
+
+@pytest.mark.parametrize("mapping", [LOOP, Mapping(threads=2), Mapping(chunk=2)])
+def test_the_mean_is_that_of_each_task(mapping: Mapping):
+    batch = stacked([smooth_task(i) for i in range(3)])
+    expected = [batch.select(i).support.x.mean().item() for i in range(3)]
+    with Workers(learner_of(smooth_net(), MAML(inner_lr=0.1)).model, mapping) as workers:
+        assert workers.mean(mean_of_support, batch).item() == pytest.approx(sum(expected) / 3, rel=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [4, 6])

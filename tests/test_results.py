@@ -7,8 +7,8 @@ import pytest
 from safetensors import safe_open
 
 from fewstep import recipes
-from fewstep.experiment import read_header
 from fewstep.recipe import from_json, identity_of
+from fewstep.run_folder import read_header
 
 ROOT = Path(__file__).parent.parent
 RECORDS = sorted(path.parent for place in (".", "runs") for path in (ROOT / "results" / place).glob("*/result.json"))

@@ -25,6 +25,7 @@ from fewstep.lock import locked
 from fewstep.mapping import Mapping
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
+from fewstep.ranks import Ranks, join
 from fewstep.run import Run, Watch, train_run
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.training import Training
@@ -52,7 +53,8 @@ def train(
 
     `updates` goes before `training.updates`. With `out`, the audit, metrics and checkpoints go there, and calling
     again with the same arguments continues from the newest checkpoint. `mapping` defaults to the fastest of a few,
-    measured at the start. `see` gets every row of the log as it is written.
+    measured at the start. `see` gets every row of the log as it is written. Under torchrun every process calls this,
+    they share the tasks of every update, and all return the same learner; the first one alone writes and sees.
 
     Raises `ValueError` where net, tasks and loss do not fit together.
     """
@@ -62,19 +64,18 @@ def train(
     training = training or Training()
     if updates is not None:
         training = dataclasses.replace(training, updates=updates)
+    ranks = join()
     batch = tasks.train.sample(seed, "tuning", 0, training.meta_batch)
-    start = learner_of(_initialised(net, batch.support.x[0], seed), algorithm, loss=loss, norm=norm, seed=seed).to(
-        "cpu"
-    )
-    learner = start.checked(batch.select(0), tasks.train.outputs).to(device)
+    net = _as_on_first(_initialised(net, batch.support.x[0], seed), ranks)
+    start = learner_of(net, algorithm, loss=loss, norm=norm, seed=seed).to("cpu")
+    learner = start.checked(batch.select(0), tasks.train.outputs).to(ranks.device(str(device)))
     folder = None if out is None else Path(out)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        mapping = mapping or _mapping_of(folder)
-    if folder is None or not checkpoints(folder):
-        with locked(folder):
-            _audit(learner, tasks, seed, folder)
-    mapping = mapping or choose_mapping(learner, batch.to(device))
+
+    def begun() -> Mapping:
+        found = _begin(learner, tasks, seed, folder, mapping)
+        return found or choose_mapping(learner, batch.to(learner.device), ranks=ranks)
+
+    chosen = ranks.from_first(begun)
     shapes = {name: list(tensor.shape) for name, tensor in learner.model.parameters().items()}
     parts = [type(net).__qualname__, shapes, repr(algorithm), repr(training), loss, norm, seed, tasks.summary]
     return train_run(
@@ -83,20 +84,24 @@ def train(
         training,
         Evaluation(steps=algorithm.inner_steps),
         seed=seed,
-        mapping=mapping,
+        mapping=chosen,
         identity=digest(parts),
-        about={"algorithm": repr(algorithm), "training": repr(training), "mapping": dataclasses.asdict(mapping)},
+        about={"algorithm": repr(algorithm), "training": repr(training), "mapping": dataclasses.asdict(chosen)},
         folder=folder,
-        watch=Watch(see=see, minutes=minutes),
+        watch=Watch(see=see, minutes=minutes) if ranks.is_first else Watch(minutes=minutes),
+        ranks=ranks,
     )
 
 
 def evaluate(run: Run | Learner, tasks: Tasks, *, count: int = 1000, steps: int | None = None, seed: int = 0) -> Result:
-    """Test on `count` tasks after `steps` inner steps (default: as in training); changes nothing in `run`."""
+    """Test on `count` tasks after `steps` inner steps (default: as in training); changes nothing in `run`.
+
+    Under torchrun every process calls this, scores its share of the tasks, and returns the whole result.
+    """
     learner = _learner(run)
     settings = Evaluation(tasks=count, steps=learner.algorithm.inner_steps if steps is None else steps, seed=seed)
     mapping = run.mapping if isinstance(run, Run) else None
-    return evaluation.evaluate(learner, tasks, settings, mapping=mapping)
+    return evaluation.evaluate(learner, tasks, settings, mapping=mapping, ranks=join())
 
 
 def adapt(run: Run | Learner, support: Examples, *, steps: int | None = None) -> nn.Module:
@@ -121,6 +126,26 @@ def _initialised(net: nn.Module, x: torch.Tensor, seed: int) -> nn.Module:
     with torch.no_grad(), seeding.seeded(seed, "net"):
         net(x)
     return net
+
+
+def _as_on_first(net: nn.Module, ranks: Ranks) -> nn.Module:
+    """The net, with several ranks a copy of it that holds what the first rank's holds."""
+    if ranks.count == 1:
+        return net
+    net = copy.deepcopy(net)
+    net.load_state_dict(ranks.from_first(net.state_dict))
+    return net
+
+
+def _begin(learner: Learner, tasks: Splits, seed: int, folder: Path | None, mapping: Mapping | None) -> Mapping | None:
+    """Make the folder; audit a learner that starts. The mapping as given, or of the run that the folder holds."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        mapping = mapping or _mapping_of(folder)
+    if folder is None or not checkpoints(folder):
+        with locked(folder):
+            _audit(learner, tasks, seed, folder)
+    return mapping
 
 
 def _audit(learner: Learner, tasks: Splits, seed: int, folder: Path | None) -> None:

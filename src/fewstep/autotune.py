@@ -7,6 +7,7 @@ import time
 from fewstep.core import Task
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
+from fewstep.ranks import ALONE, Ranks
 from fewstep.training import meta_gradient
 
 logger = logging.getLogger(__name__)
@@ -18,22 +19,25 @@ WORTHWHILE = 1.5
 convolutional net on a CPU is slow and takes gigabytes, so it is not even tried where small chunks gain little."""
 
 
-def available_threads() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_threads(sharing: int = 1) -> int:
+    """The processors that this process may use, where as many like it are on this machine."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, count // sharing)
 
 
-def choose_mapping(learner: Learner, batch: Task, threads: int | None = None) -> Mapping:
+def choose_mapping(learner: Learner, batch: Task, threads: int | None = None, ranks: Ranks = ALONE) -> Mapping:
     """The fastest mapping for meta-gradients of tasks like those of `batch`, whose tensors lead with `[T]`.
 
-    Chunks grow while that pays. A net that cannot be vectorised keeps the loop, and one line says why.
+    Chunks grow while that pays. A net that cannot be vectorised keeps the loop, and one line says why. Of several
+    `ranks` one alone measures, with its share of the tasks and of the processors.
     """
     if learner.model.is_stochastic:
         return Mapping()
+    batch = batch.select(slice(0, None, ranks.count))
     count = len(batch.support.x)
     if batch.support.x.device.type != "cpu":
         return _batched(learner, batch)
-    threads = min(available_threads() if threads is None else threads, count)
+    threads = min(available_threads(ranks.local_count) if threads is None else threads, count)
     best = Mapping(threads=threads)
     best_seconds = seconds_per_task(learner, batch, best)
     for chunk in sorted({4, -(-count // threads), count} - {1}):

@@ -13,6 +13,7 @@ from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
 from fewstep.model import Model
+from fewstep.ranks import ALONE, Ranks
 from fewstep.tasks.splits import Tasks
 
 BLOCK = 100
@@ -121,12 +122,14 @@ def evaluate(
     mapping: Mapping | None = None,
     stream: str = "test",
     others: Sequence[Meta] = (),
+    ranks: Ranks = ALONE,
     see: Callable[[int, int], None] = lambda done, blocks: None,
 ) -> Result:
     """Score `learner` on a fixed list of tasks; changes nothing in it.
 
     The list depends on the tasks, `evaluation.seed` and `stream` alone. With `others`, further states of the same
-    learner, the probabilities (or values) that all predict are averaged. `see` is told after every block how many of
+    learner, the probabilities (or values) that all predict are averaged. Several `ranks` share the tasks, and all
+    return the result of one process (exactly, where a chunk is one task). `see` is told after every block how many of
     how many are done.
     """
     evaluation = evaluation or Evaluation()
@@ -138,7 +141,7 @@ def evaluate(
     def scores(model: Model, task: Task) -> TaskScores:
         return task_scores(members, model, task, evaluation.steps)
 
-    with Workers(learner.model, mapping or Mapping()) as workers:
+    with Workers(learner.model, mapping or Mapping(), ranks=ranks) as workers:
         for block, first in enumerate(range(0, evaluation.tasks, BLOCK)):
             count = min(BLOCK, evaluation.tasks - first)
             batch = tasks.sample(evaluation.seed, stream, block, count).to(learner.device)

@@ -1,5 +1,6 @@
 """A recipe from start to result, in a run folder that holds everything needed to resume, check and repeat it."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -12,34 +13,24 @@ import torch
 
 from fewstep import recipe as recipes
 from fewstep.auditing import audit
-from fewstep.autotune import choose_mapping
+from fewstep.autotune import available_threads, choose_mapping
 from fewstep.card import Card
-from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Meta, map_tensors
 from fewstep.durable import replace_file
 from fewstep.evaluation import Result, evaluate
-from fewstep.journal import (
-    AMONG_BEST,
-    BEST,
-    METRICS,
-    among_best_path,
-    begin_log,
-    best_updates,
-    checkpoints,
-    put_meta,
-    read_metrics,
-)
+from fewstep.journal import METRICS, begin_log, checkpoints, put_meta
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
+from fewstep.ranks import ALONE, Ranks
 from fewstep.recipe import Built, Recipe
 from fewstep.run import Run, Watch, train_run
+from fewstep.run_folder import FORMAT, read_header, read_next_best, read_selected
+from fewstep.run_folder import RECIPE as RECIPE
 from fewstep.training import DivergedError
 from fewstep.versions import versions
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
-RECIPE = "recipe.json"
 RESULT = "result.json"
 
 
@@ -56,6 +47,9 @@ class Experiment:
     device: str
     identity: str
     """What every checkpoint of the folder carries: a digest of the recipe as written, and the seed."""
+    begun_with: int = 1
+    """the number of ranks of the run from its start"""
+    ranks: Ranks = ALONE
 
 
 def create(
@@ -67,22 +61,19 @@ def create(
     device: str = "cpu",
     mapping: Mapping | None = None,
     threads: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> Experiment:
     """Check that everything fits, audit the learner, choose a mapping and write `recipe.json`.
 
-    Raises `FileExistsError` for a folder that already holds a run; nothing is written unless all is well.
+    Raises `FileExistsError` for a folder that already holds a run; nothing is written unless all is well. The first
+    of several `ranks` decides and writes, and all have the same experiment.
     """
-    refuse_taken(folder)
-    built = _on(recipes.build(recipe, data_root, seed), device)
-    card = audit(built.learner, built.splits, seed=seed)
-    logger.info("audit:\n%s", card)
-    if not card.passed:
-        failed = "; ".join(check.finding for check in card.checks if check.verdict in ("leak", "wrong"))
-        raise ValueError(f"the audit failed, no result of this run would mean what it says: {failed}")
-    batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(device)
-    mapping = mapping or choose_mapping(built.learner, batch, threads)
+    ranks.from_first(lambda: refuse_taken(folder))
+    built = _built(recipe, data_root, seed, device, ranks)
+    card = ranks.from_first(lambda: _passed(audit(built.learner, built.splits, seed=seed)))
+    batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(built.learner.device)
+    mapping = mapping or ranks.from_first(lambda: choose_mapping(built.learner, batch, threads, ranks))
     logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
-    folder.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(
         folder=folder,
         recipe=recipe,
@@ -92,9 +83,13 @@ def create(
         built=built,
         device=device,
         identity=recipes.identity_of(recipes.to_json(recipe), seed),
+        begun_with=ranks.count,
+        ranks=ranks,
     )
-    replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
-    begin_log(folder, card)
+    if ranks.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
+        begin_log(folder, card)
     return experiment
 
 
@@ -108,15 +103,15 @@ def refuse_taken(folder: Path) -> None:
         raise FileExistsError(f"{folder} holds the log or checkpoints of another run; give --out another name")
 
 
-def load(folder: Path, *, data_root: Path, device: str | None = None) -> Experiment:
+def load(folder: Path, *, data_root: Path, device: str | None = None, ranks: Ranks = ALONE) -> Experiment:
     """The experiment of a run folder, its learner at the start of training.
 
     Raises `ValueError` for a folder without a run, of another format, or whose data are not what they were.
     """
-    header = read_header(folder)
+    header = ranks.from_first(lambda: read_header(folder))
     recipe, seed = recipes.from_json(header["recipe"]), header["seed"]
     device = device or header["device"]
-    built = _on(recipes.build(recipe, data_root, seed), device)
+    built = _built(recipe, data_root, seed, device, ranks)
     if _hashes(built.splits.summary) != _hashes(header["data"]):
         raise ValueError(
             f"the class lists of {folder} were {_hashes(header['data'])}, here they are "
@@ -126,16 +121,23 @@ def load(folder: Path, *, data_root: Path, device: str | None = None) -> Experim
         folder=folder,
         recipe=recipe,
         seed=seed,
-        mapping=Mapping(**header["mapping"]),
+        mapping=_mapping_here(header["mapping"], ranks),
         card=Card.from_json(header["audit"]),
         built=built,
         device=device,
         identity=recipes.identity_of(header["recipe"], seed),
+        begun_with=header.get("ranks", 1),
+        ranks=ranks,
     )
 
 
 def train(experiment: Experiment, watch: Watch | None = None) -> Run:
     """Train, from the newest checkpoint if there is one."""
+    if experiment.ranks.count != experiment.begun_with:
+        logger.info(
+            "begun with %d processes and going on with %d: the sums over tasks round differently from here on",
+            *(experiment.begun_with, experiment.ranks.count),
+        )
     return train_run(
         experiment.built.learner,
         experiment.built.splits,
@@ -147,30 +149,26 @@ def train(experiment: Experiment, watch: Watch | None = None) -> Run:
         about=_header(experiment),
         folder=experiment.folder,
         watch=watch,
+        ranks=experiment.ranks,
     )
 
 
 def trained(experiment: Experiment) -> Learner:
     """The learner that validation selected, or the newest; read from the folder."""
-    candidates = [path for path in (experiment.folder / BEST,) if path.exists()] or checkpoints(experiment.folder)
-    if not candidates:
-        raise ValueError(
-            f"{experiment.folder} holds no checkpoint yet; train it with `fewstep resume {experiment.folder}`"
-        )
-    checkpoint = load_checkpoint(candidates[-1], identity=experiment.identity)
-    put_meta(experiment.built.learner, checkpoint.meta, candidates[-1])
+    path, meta = experiment.ranks.from_first(lambda: read_selected(experiment.folder, experiment.identity))
+    put_meta(experiment.built.learner, meta, path)
     return experiment.built.learner
 
 
 def ensemble(experiment: Experiment) -> list[Meta]:
     """What the other members of the evaluation's ensemble learned: the next best checkpoints after the best one."""
-    paths = sorted(experiment.folder.glob(AMONG_BEST))
-    if experiment.recipe.evaluation.ensemble == 1 or len(paths) < 2:
+    folder, learner = experiment.folder, experiment.built.learner
+    if experiment.recipe.evaluation.ensemble == 1:
         return []
-    order = best_updates(read_metrics(experiment.folder / METRICS), experiment.built.learner.model.is_classifier)
-    others = [path for update in order[1:] if (path := among_best_path(experiment.folder, update)) in paths]
-    found = [load_checkpoint(path, identity=experiment.identity).meta for path in others]
-    return [map_tensors(lambda tensor: tensor.to(experiment.device), meta) for meta in found]
+    found = experiment.ranks.from_first(
+        lambda: read_next_best(folder, experiment.identity, higher_is_better=learner.model.is_classifier)
+    )
+    return [map_tensors(lambda tensor: tensor.to(learner.device), meta) for meta in found]
 
 
 def finish(experiment: Experiment, run: Run, see: Callable[[int, int], None] = lambda done, blocks: None) -> Result:
@@ -178,15 +176,15 @@ def finish(experiment: Experiment, run: Run, see: Callable[[int, int], None] = l
 
     Raises `DivergedError` where the score is not finite.
     """
-    recipe = experiment.recipe
+    recipe, ranks = experiment.recipe, experiment.ranks
     test, others = experiment.built.splits.test, ensemble(experiment)
-    result = evaluate(run.learner, test, recipe.evaluation, mapping=run.mapping, others=others, see=see)
+    result = evaluate(run.learner, test, recipe.evaluation, mapping=run.mapping, others=others, ranks=ranks, see=see)
     if not math.isfinite(result.score.mean):
         raise DivergedError(
             f"after {result.steps} inner steps the test error is {result.score.mean}: the inner loop diverges; "
             f"`fewstep evaluate {experiment.folder} --steps N` with fewer steps, or train with a lower inner rate"
         )
-    single = evaluate(run.learner, test, recipe.evaluation, mapping=run.mapping) if others else None
+    single = evaluate(run.learner, test, recipe.evaluation, mapping=run.mapping, ranks=ranks) if others else None
     record = {
         "recipe": recipe.name,
         **result.as_json(),
@@ -200,29 +198,9 @@ def finish(experiment: Experiment, run: Run, see: Callable[[int, int], None] = l
         "versions": versions(),
     }
     record["per_task"] = record.pop("per_task")  # last: it is long, and a reader looks for the rest
-    replace_file(experiment.folder / RESULT, json.dumps(record, indent=2).encode())
+    if ranks.is_first:
+        replace_file(experiment.folder / RESULT, json.dumps(record, indent=2).encode())
     return result
-
-
-def read_header(folder: Path) -> dict[str, Any]:
-    """`recipe.json`."""
-    path = folder / RECIPE
-    if not path.exists():
-        raise ValueError(f"{folder} holds no run: there is no {path}")
-    try:
-        header: dict[str, Any] = json.loads(path.read_text())
-        found = header["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if found != FORMAT:
-        raise ValueError(f"{path} has format {found}, this fewstep reads format {FORMAT}; use the one that wrote it")
-    if missing := {"recipe", "seed", "device", "mapping", "data", "audit"} - set(header):
-        raise ValueError(f"{path} is damaged: it has no {', '.join(sorted(missing))}")
-    try:
-        recipes.from_json(header["recipe"])
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    return header
 
 
 def _header(experiment: Experiment) -> dict[str, Any]:
@@ -232,6 +210,7 @@ def _header(experiment: Experiment) -> dict[str, Any]:
         "seed": experiment.seed,
         "device": experiment.device,
         "mapping": {"threads": experiment.mapping.threads, "chunk": experiment.mapping.chunk},
+        "ranks": experiment.begun_with,
         "data": experiment.built.splits.summary,
         "audit": experiment.card.as_json(),
         "versions": versions(),
@@ -242,8 +221,26 @@ def _hashes(summary: Any) -> dict[str, str | None]:
     return {tasks: part.get("hash") for tasks, part in summary.items()}
 
 
-def _on(built: Built, device: str) -> Built:
+def _built(recipe: Recipe, data_root: Path, seed: int, device: str, ranks: Ranks) -> Built:
+    built = ranks.one_here_first(lambda: recipes.build(recipe, data_root, seed))
     try:
-        return built._replace(learner=built.learner.to(torch.device(device)))
+        return built._replace(learner=built.learner.to(torch.device(ranks.device(device))))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={device!r} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _passed(card: Card) -> Card:
+    """The card of an audit, where no result of the run would be worthless."""
+    logger.info("audit:\n%s", card)
+    if not card.passed:
+        failed = "; ".join(check.finding for check in card.checks if check.verdict in ("leak", "wrong"))
+        raise ValueError(f"the audit failed, no result of this run would mean what it says: {failed}")
+    return card
+
+
+def _mapping_here(stored: dict[str, int], ranks: Ranks) -> Mapping:
+    """The mapping of a run, with no more threads than the ranks of this machine have processors; no result differs."""
+    mapping = Mapping(**stored)
+    if ranks.count == 1:
+        return mapping
+    return dataclasses.replace(mapping, threads=min(mapping.threads, available_threads(ranks.local_count)))

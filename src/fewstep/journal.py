@@ -4,7 +4,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,6 +13,7 @@ from fewstep.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from fewstep.core import Meta, map_tensors
 from fewstep.durable import append_line, replace_file, sync_file
 from fewstep.learner import Learner
+from fewstep.ranks import Ranks
 from fewstep.training import Progress, Training, outer_optimizer
 
 METRICS = "metrics.jsonl"
@@ -24,6 +25,14 @@ Row = dict[str, Any]
 """A line of `metrics.jsonl`: `kind` is "audit", "train" or "validation"; `update` counts from 1; wall seconds.
 
 The `score` of a validation is None where it is not finite."""
+
+
+class _Memory(NamedTuple):
+    """What a journal knows, for another rank."""
+
+    newest: Checkpoint
+    history: list[Row]
+    best: Meta | None
 
 
 class Journal:
@@ -51,6 +60,14 @@ class Journal:
             self._restore(folder, checkpoints(folder)[-1])
         elif folder is not None:
             self.history = cut_metrics(folder / METRICS, 0)
+
+    def share(self, ranks: Ranks) -> None:
+        """Let all ranks know what the first one knows: what was learned by now, the log, the best so far."""
+        told = ranks.from_first(lambda: _Memory(self._checkpoint(), self.history, self._best))
+        if not ranks.is_first:
+            self._go_on_from(told.newest, "what the first rank begins with")
+            self.history = told.history
+            self._best = None if told.best is None else _like(self._learner.meta, told.best, "the first rank's best")
 
     def log_progress(self, progress: Progress) -> Row:
         """Note one update."""
@@ -119,11 +136,14 @@ class Journal:
             append_line(self._folder / METRICS, json.dumps(row))
         return row
 
-    def _restore(self, folder: Path, newest: Path) -> None:
-        checkpoint = load_checkpoint(newest, identity=self._identity)
-        put_meta(self._learner, checkpoint.meta, newest)
+    def _go_on_from(self, checkpoint: Checkpoint, source: Path | str) -> None:
+        put_meta(self._learner, checkpoint.meta, source)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.update, self._seconds_before = checkpoint.update, checkpoint.seconds
+
+    def _restore(self, folder: Path, newest: Path) -> None:
+        checkpoint = load_checkpoint(newest, identity=self._identity)
+        self._go_on_from(checkpoint, newest)
         self.history = cut_metrics(folder / METRICS, checkpoint.update)
         selected = best_update(self.history, self._higher_is_better)
         for path in (folder / BEST, checkpoint_path(folder, selected or 0)):
@@ -155,7 +175,7 @@ def newest_update(folder: Path) -> int:
     return max((int(path.stem.removeprefix("checkpoint-")) for path in checkpoints(folder)), default=0)
 
 
-def put_meta(learner: Learner, meta: Meta, source: Path) -> None:
+def put_meta(learner: Learner, meta: Meta, source: Path | str) -> None:
     """Copy the tensors of `meta`, read from `source`, into the learner's own.
 
     Raises `ValueError` where names or shapes differ; the learner is then as it was.
@@ -163,7 +183,7 @@ def put_meta(learner: Learner, meta: Meta, source: Path) -> None:
     map_tensors(lambda old, new: old.detach().copy_(new), learner.meta, _like(learner.meta, meta, source))
 
 
-def _like(mine: Meta, theirs: Meta, source: Path) -> Meta:
+def _like(mine: Meta, theirs: Meta, source: Path | str) -> Meta:
     """`theirs` in the order of `mine`, every tensor of the same name and shape."""
 
     misfit = f"{source} does not fit this net and algorithm"

@@ -1,8 +1,8 @@
-"""A meta-batch of tasks through one function of a task: over threads, and in vectorised chunks."""
+"""A meta-batch of tasks through one function of a task: over ranks, over threads, and in vectorised chunks."""
 
 import copy
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,6 +14,7 @@ from torch import Tensor
 from fewstep import seeding
 from fewstep.core import Task, map_tensors
 from fewstep.model import Model
+from fewstep.ranks import ALONE, Ranks
 
 Output = TypeVar("Output", bound=Any)
 
@@ -35,15 +36,26 @@ class Workers:
 
     Every thread owns a deep copy of the model (functional_call swaps tensors on the module it is given) and runs
     one intra-op thread, the calling thread too; outputs come back in task order. So the result does not depend on
-    the number of threads.
+    the number of threads. With several `ranks` each takes its share of the tasks, and all get the same result.
+
+    `asks` are questions on which all ranks must act alike: `asked` tells which of them any rank answers with yes.
     """
 
-    def __init__(self, model: Model, mapping: Mapping, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        mapping: Mapping,
+        *,
+        seed: int = 0,
+        ranks: Ranks = ALONE,
+        asks: Sequence[Callable[[], bool]] = (),
+    ) -> None:
         if model.is_stochastic and mapping != Mapping():
             raise ValueError(
                 f"a net that draws random numbers (dropout) needs Mapping(threads=1, chunk=1), got {mapping}"
             )
-        self.mapping = mapping
+        self.mapping, self._ranks = mapping, ranks
+        self._asks, self._heard = asks, [False] * len(asks)
         self._seed = seed if model.is_stochastic else None
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
         for _ in range(mapping.threads):
@@ -63,13 +75,35 @@ class Workers:
 
     def map(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
         """`function` of each task, its tensors stacked to lead with `[T]`; `step` seeds dropout, if there is any."""
+        return self._ranks.gather(self._share(function, tasks, step), len(tasks.support.x))
+
+    def mean(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
+        """The mean over tasks of `function` of each, summed in task order, that of the ranks in theirs."""
+        total = sum_over_tasks(self._share(function, tasks, step))
+        votes = tasks.support.x.new_tensor(self._answers() if self._ranks.count > 1 else [], dtype=torch.float64)
+        total, votes = self._ranks.sum((total, votes))
+        self._heard = [vote > 0 for vote in votes.tolist()]
+        return map_tensors(lambda tensor: tensor / len(tasks.support.x), total)
+
+    def asked(self) -> list[bool]:
+        """Which of `asks` hold now; with several ranks which held on any of them at the last `mean`, as all know."""
+        return self._heard if self._ranks.count > 1 else self._answers()
+
+    def _answers(self) -> list[bool]:
+        return [ask() for ask in self._asks]
+
+    def _share(self, function: Callable[[Model, Task], Output], tasks: Task, step: int) -> Output:
+        """`function` of each of the tasks that are this rank's; there may be none."""
         count, chunk = len(tasks.support.x), self.mapping.chunk
+        places = self._ranks.places(count)
+        done = places or range(1)  # a rank without a task learns the shapes from the first one
+        mine = tasks.select(slice(done.start, done.stop, done.step))
         futures = [
-            self._pool.submit(self._run, function, tasks.select(slice(first, first + chunk)), step * count + first)
-            for first in range(0, count, chunk)
+            self._pool.submit(self._run, function, mine.select(slice(i, i + chunk)), step * count + done[i])
+            for i in range(0, len(done), chunk)
         ]
         outputs = [future.result() for future in futures]
-        return map_tensors(lambda *parts: torch.cat(parts), *outputs)
+        return map_tensors(lambda *parts: torch.cat(parts)[: len(places)], *outputs)
 
     def _run(self, function: Callable[[Model, Task], Output], tasks: Task, draw: int) -> Output:
         model = self._models.get()
@@ -96,13 +130,13 @@ def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: 
     return output
 
 
-def mean_over_tasks(stacked: Output) -> Output:
-    """The mean over the leading `[T]`, summed in task order."""
+def sum_over_tasks(stacked: Output) -> Output:
+    """The sum over the leading `[T]`, in task order; zero for no tasks."""
 
-    def mean(tensor: Tensor) -> Tensor:
-        total = tensor[0].clone()
-        for task in tensor[1:]:
-            total += task
-        return total / len(tensor)
+    def total(tensor: Tensor) -> Tensor:
+        found = tensor.new_zeros(tensor.shape[1:])
+        for task in tensor:
+            found += task
+        return found
 
-    return map_tensors(mean, stacked)
+    return map_tensors(total, stacked)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fewstep import recipe as recipes
-from fewstep.experiment import RECIPE, RESULT, read_header
+from fewstep.experiment import RESULT
 from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.recipe import Recipe
+from fewstep.run_folder import RECIPE, read_header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,8 @@ class Record:
 
     @property
     def threads(self) -> int:
-        """Threads over tasks."""
-        return int(self.header["mapping"]["threads"])
+        """Threads over tasks, of all processes together."""
+        return int(self.header["mapping"]["threads"]) * int(self.header.get("ranks", 1))
 
 
 def read_record(folder: Path) -> Record:

@@ -13,6 +13,7 @@ from fewstep.journal import Journal, Row
 from fewstep.learner import Learner
 from fewstep.lock import locked
 from fewstep.mapping import Mapping, Workers
+from fewstep.ranks import ALONE, Ranks
 from fewstep.tasks.splits import Splits
 from fewstep.training import Training, updates
 
@@ -34,7 +35,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What the caller of a run wants: to see rows, and to say when it must stop after the update at hand."""
+    """What the caller of a run wants: to see rows, and to say when it must stop after the update at hand.
+
+    Several ranks stop together, once `must_stop` or the end of the `minutes` has come on any of them.
+    """
 
     see: Callable[[Row], None] = lambda row: None
     must_stop: Callable[[], bool] = lambda: False
@@ -53,26 +57,35 @@ def train_run(
     about: dict[str, Any] | None = None,
     folder: Path | None = None,
     watch: Watch | None = None,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """Train `learner` in place, from the newest checkpoint of `folder` if it has one.
 
-    Bit-identical whether or not it was stopped and resumed, on the same machine and mapping.
+    Bit-identical whether or not it was stopped and resumed, on the same machine, mapping and number of ranks. The
+    first rank's learner is the one that all begin with, and it alone reads and writes the folder.
     """
     watch = watch or Watch()
     deadline = math.inf if watch.minutes is None else time.monotonic() + 60 * watch.minutes
     settings = dataclasses.replace(evaluation, tasks=training.validation_tasks, seed=seed)
     status: Status = "finished"
-    with locked(folder), Workers(learner.model, mapping, seed=seed) as workers:
+    folder = folder if ranks.is_first else None
+
+    def is_late() -> bool:
+        return time.monotonic() > deadline
+
+    asks = (watch.must_stop, is_late)
+    with locked(folder), Workers(learner.model, mapping, seed=seed, ranks=ranks, asks=asks) as workers:
         journal = Journal(
             learner, training, identity=identity, about=about or {}, folder=folder, kept_best=evaluation.ensemble
         )
+        journal.share(ranks)
 
         def is_due(every: int) -> bool:
             return journal.update > 0 and (journal.update % every == 0 or journal.update == training.updates)
 
         def validate() -> None:
             if splits.val is not None and is_due(training.validate_every):
-                result = evaluate(learner, splits.val, settings, mapping=mapping, stream="val")
+                result = evaluate(learner, splits.val, settings, mapping=mapping, stream="val", ranks=ranks)
                 watch.see(journal.log_validation(*result.score))
 
         if not journal.is_validated:  # a crash may have come between a checkpoint and its validation
@@ -80,7 +93,7 @@ def train_run(
         optimizer, first = journal.optimizer, journal.update
         for progress in updates(learner, splits.train, training, optimizer, workers, seed=seed, first=first):
             watch.see(journal.log_progress(progress))
-            interrupted, late = watch.must_stop(), time.monotonic() > deadline
+            interrupted, late = workers.asked()
             if progress.update < training.updates and (interrupted or late):
                 status = "interrupted" if interrupted else "out of time"
             if status != "finished" or is_due(training.checkpoint_every) or is_due(training.validate_every):

@@ -12,7 +12,7 @@ from torch import Tensor
 from fewstep.core import Meta, MetaGradient, Task, map_tensors, tensors_of
 from fewstep.evaluation import score
 from fewstep.learner import Learner
-from fewstep.mapping import Workers, mean_over_tasks
+from fewstep.mapping import Workers
 from fewstep.model import Model
 from fewstep.tasks.splits import Tasks
 
@@ -123,7 +123,7 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
         outcome = learner.algorithm.meta_gradient(model, learner.meta, task, update)
         return outcome, score(model, outcome.logits, task.query.y)
 
-    outcome, scores = mean_over_tasks(workers.map(one, batch, step=update))
+    outcome, scores = workers.mean(one, batch, step=update)
     return outcome, scores.item()
 
 

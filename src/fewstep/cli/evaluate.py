@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import tyro
@@ -13,6 +14,7 @@ from fewstep import experiment
 from fewstep.cli.options import DataRoot, Device, RunFolder
 from fewstep.cli.progress import TestBar
 from fewstep.evaluation import evaluate
+from fewstep.ranks import join
 from fewstep.tasks.cache import data_root
 
 
@@ -45,7 +47,8 @@ class EvaluateArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, evaluate, print."""
     arguments = tyro.cli(EvaluateArguments, prog="fewstep evaluate", args=list(words))
-    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root), device=arguments.device)
+    ranks, root = join(), data_root(arguments.data_root)
+    loaded = experiment.load(arguments.run, data_root=root, device=arguments.device, ranks=ranks)
     learner = experiment.trained(loaded)
     tasks = getattr(loaded.built.splits, arguments.split)
     if tasks is None:
@@ -60,16 +63,19 @@ def main(words: Sequence[str]) -> int:
     }
     evaluation = dataclasses.replace(loaded.recipe.evaluation, **changes)
     others = experiment.ensemble(loaded)[: evaluation.ensemble - 1]
+    test = partial(
+        evaluate,
+        *(learner, tasks, evaluation),
+        mapping=loaded.mapping,
+        stream=arguments.split,
+        others=others,
+        ranks=ranks,
+    )
+    if not ranks.is_first:
+        test()
+        return 0
     with TestBar() as bar:
-        result = evaluate(
-            learner,
-            tasks,
-            evaluation,
-            mapping=loaded.mapping,
-            stream=arguments.split,
-            others=others,
-            see=bar.see,
-        )
+        result = test(see=bar.see)
     if arguments.json:
         sys.stdout.write(json.dumps(result.as_json(), indent=2) + "\n")
         return 0

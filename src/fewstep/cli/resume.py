@@ -1,6 +1,5 @@
 """`fewstep resume RUN`: continue where the newest checkpoint left off."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,8 @@ import tyro
 
 from fewstep import experiment
 from fewstep.cli.options import DataRoot, RunFolder
-from fewstep.cli.session import run_to_report
+from fewstep.cli.session import begin, run_to_report
+from fewstep.ranks import join
 from fewstep.tasks.cache import data_root
 
 
@@ -25,6 +25,6 @@ class ResumeArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, resume, report."""
     arguments = tyro.cli(ResumeArguments, prog="fewstep resume", args=list(words))
-    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root))
-    sys.stderr.write(f"{loaded.recipe.name}: {loaded.recipe.about}\n")
+    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root), ranks=join())
+    begin(loaded.recipe, loaded.ranks)
     return run_to_report(loaded, minutes=arguments.minutes)

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,6 +12,8 @@ from fewstep import experiment
 from fewstep.cli.progress import Reporter, TestBar
 from fewstep.experiment import Experiment
 from fewstep.journal import newest_update
+from fewstep.ranks import Ranks
+from fewstep.recipe import Recipe
 from fewstep.report import page
 from fewstep.run import Run, Watch
 from fewstep.training import DivergedError
@@ -22,6 +24,8 @@ SECONDS_OF_ONE_CTRL_C = 0.5
 
 def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     """Train, test, write the report, print the accuracy line and the path. 130 after Ctrl-C."""
+    if not created.ranks.is_first:
+        return _run_along(created, minutes=minutes)
     first = newest_update(created.folder)
     with Reporter(created.recipe.training.updates, first) as reporter, interrupts() as interrupted:
         watch = Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes)
@@ -44,6 +48,19 @@ def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     return 0
 
 
+def _run_along(created: Experiment, *, minutes: float | None) -> int:
+    """What every rank but the first does: its share of the training and of the test, without a word."""
+    with interrupts(say=lambda text: None) as interrupted:
+        run = _train(created, Watch(must_stop=lambda: bool(interrupted), minutes=minutes))
+    if run.status == "interrupted":
+        return 130
+    try:
+        experiment.finish(created, run)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
 def _train(created: Experiment, watch: Watch) -> Run:
     try:
         return experiment.train(created, watch)
@@ -53,8 +70,11 @@ def _train(created: Experiment, watch: Watch) -> Run:
         raise DivergedError(f"{error} ({created.folder}: {what})") from error
 
 
-def show_log() -> None:
-    """Send what the library logs to the terminal, bare."""
+def begin(recipe: Recipe, ranks: Ranks) -> None:
+    """Say on the first rank what is about to run, and send what the library logs to the terminal, bare."""
+    if not ranks.is_first:
+        return
+    sys.stderr.write(f"{recipe.name}: {recipe.about}\n")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("fewstep")
@@ -63,7 +83,9 @@ def show_log() -> None:
 
 
 @contextmanager
-def interrupts(what: str = "this update") -> Iterator[list[float]]:
+def interrupts(
+    what: str = "this update", say: Callable[[str], object] = lambda text: sys.stderr.write(text)
+) -> Iterator[list[float]]:
     """Ctrl-C fills the list, once, so that what is at hand can end; a second one stops at once."""
     seen: list[float] = []
 
@@ -74,7 +96,7 @@ def interrupts(what: str = "this update") -> Iterator[list[float]]:
         if seen:
             raise KeyboardInterrupt
         seen.append(now)
-        sys.stderr.write(f"\nfinishing {what}; press Ctrl-C again to stop at once\n")
+        say(f"\nfinishing {what}; press Ctrl-C again to stop at once\n")
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -14,9 +14,10 @@ from fewstep import experiment, recipes
 from fewstep.autotune import available_threads
 from fewstep.cli.kinds import HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device
-from fewstep.cli.session import run_to_report, show_log
+from fewstep.cli.session import begin, run_to_report
 from fewstep.experiment import Experiment
 from fewstep.mapping import Mapping
+from fewstep.ranks import Ranks, is_restarted, join
 from fewstep.recipe import Recipe, build, to_json
 from fewstep.tasks.cache import data_root
 
@@ -34,10 +35,12 @@ class TrainArguments:
     minutes: float | None = None
     """stop after so many minutes of training; resume to go on"""
     resume: bool = False
-    """go on with the run that the folder holds, test it again where it has finished; begin where there is none"""
+    """go on with the run that the folder holds, test it again where it has finished; begin where there is none.
+    Processes that torchrun restarts do so by themselves"""
     device: Device = "cpu"
     threads: int | None = None
-    """threads over tasks; default: as many as processors. No result depends on it"""
+    """threads over tasks; default: as many as processors, which the processes of torchrun share. No result depends
+    on it"""
     chunk: int | None = None
     """tasks vectorised together; default: measured at the start"""
     data_root: DataRoot = None
@@ -65,10 +68,11 @@ def main(words: Sequence[str]) -> int:
     folder = arguments.out or Path("runs") / f"{recipe.name}-s{arguments.seed}"
     if arguments.dry_run:
         return _show(recipe, folder, arguments)
-    show_log()
-    sys.stderr.write(f"{recipe.name}: {recipe.about}\n")
-    if arguments.resume and (folder / experiment.RECIPE).exists():
-        return run_to_report(_held(recipe, folder, arguments), minutes=arguments.minutes)
+    ranks = join()
+    begin(recipe, ranks)
+    goes_on = arguments.resume or is_restarted()
+    if goes_on and ranks.from_first(lambda: (folder / experiment.RECIPE).exists()):
+        return run_to_report(_held(recipe, folder, arguments, ranks), minutes=arguments.minutes)
     created = experiment.create(
         recipe,
         folder,
@@ -76,18 +80,20 @@ def main(words: Sequence[str]) -> int:
         seed=arguments.seed,
         device=arguments.device,
         threads=arguments.threads,
-        mapping=_mapping(arguments),
+        mapping=_mapping(arguments, ranks),
+        ranks=ranks,
     )
     return run_to_report(created, minutes=arguments.minutes)
 
 
-def _held(recipe: Recipe, folder: Path, arguments: TrainArguments) -> Experiment:
+def _held(recipe: Recipe, folder: Path, arguments: TrainArguments, ranks: Ranks) -> Experiment:
     """The run that the folder holds.
 
     Raises `ValueError` where it is of another recipe or seed: the words of the command would otherwise count for
     nothing.
     """
-    held = experiment.load(folder, data_root=data_root(arguments.data_root), device=arguments.device)
+    root = data_root(arguments.data_root)
+    held = experiment.load(folder, data_root=root, device=arguments.device, ranks=ranks)
     fields = [field.name for field in dataclasses.fields(Recipe) if field.name != "about"]
     differing = [name for name in fields if getattr(held.recipe, name) != getattr(recipe, name)]
     differing += ["seed"] if held.seed != arguments.seed else []
@@ -109,11 +115,11 @@ def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
     return recipes.DEFAULT, list(words)
 
 
-def _mapping(arguments: TrainArguments) -> Mapping | None:
+def _mapping(arguments: TrainArguments, ranks: Ranks) -> Mapping | None:
     """What --threads and --chunk fix; None where the clock is to choose."""
     if arguments.chunk is None:
         return None
-    threads = available_threads() if arguments.threads is None else arguments.threads
+    threads = available_threads(ranks.local_count) if arguments.threads is None else arguments.threads
     return Mapping(threads=threads, chunk=arguments.chunk)
 
 

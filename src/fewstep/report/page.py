@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewstep.durable import replace_file
-from fewstep.experiment import RESULT, Experiment, read_header
+from fewstep.experiment import RESULT, Experiment
 from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.learner import Learner
 from fewstep.recipe import to_json
@@ -12,6 +12,7 @@ from fewstep.report import adaptation, contents, curves, sheet
 from fewstep.report.picture import Picture
 from fewstep.report.reproduce import fields, resume_command, train_command
 from fewstep.report.template import template
+from fewstep.run_folder import read_header
 from fewstep.tasks.sinusoid import Sinusoid
 
 REPORT = "report.html"

@@ -1,0 +1,55 @@
+"""What a run has left in its folder: what `recipe.json` says, and what was learned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fewstep import recipe as recipes
+from fewstep.checkpoint import load_checkpoint
+from fewstep.core import Meta
+from fewstep.journal import AMONG_BEST, BEST, METRICS, among_best_path, best_updates, checkpoints, read_metrics
+
+FORMAT = 1
+RECIPE = "recipe.json"
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """`recipe.json`."""
+    path = folder / RECIPE
+    if not path.exists():
+        raise ValueError(f"{folder} holds no run: there is no {path}")
+    try:
+        header: dict[str, Any] = json.loads(path.read_text())
+        found = header["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found}, this fewstep reads format {FORMAT}; use the one that wrote it")
+    if missing := {"recipe", "seed", "device", "mapping", "data", "audit"} - set(header):
+        raise ValueError(f"{path} is damaged: it has no {', '.join(sorted(missing))}")
+    try:
+        recipes.from_json(header["recipe"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return header
+
+
+def read_selected(folder: Path, identity: str) -> tuple[Path, Meta]:
+    """What was learned by the update that validation selected, or the newest, and the file that says so.
+
+    Raises `ValueError` where nothing has been trained yet.
+    """
+    candidates = [path for path in (folder / BEST,) if path.exists()] or checkpoints(folder)
+    if not candidates:
+        raise ValueError(f"{folder} holds no checkpoint yet; train it with `fewstep resume {folder}`")
+    return candidates[-1], load_checkpoint(candidates[-1], identity=identity).meta
+
+
+def read_next_best(folder: Path, identity: str, *, higher_is_better: bool) -> list[Meta]:
+    """What the next best checkpoints after the best one learned, best first, where an ensemble keeps several."""
+    paths = sorted(folder.glob(AMONG_BEST))
+    if len(paths) < 2:
+        return []
+    order = best_updates(read_metrics(folder / METRICS), higher_is_better)
+    others = [path for update in order[1:] if (path := among_best_path(folder, update)) in paths]
+    return [load_checkpoint(path, identity=identity).meta for path in others]
