@@ -23,7 +23,7 @@ LAYERS = (
     "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",
     "inner.sgd inner.momentum inner.adagrad inner.rmsprop inner.adam",
     "model checkpoint ranks tasks.omniglot_layout tasks.stroke_characters",
-    "algorithm mapping inner.optimizers tasks.omniglot_archives tasks.stroke_drawing",
+    "algorithm mapping torchrun inner.optimizers tasks.omniglot_archives tasks.stroke_drawing",
     "inner.loop tasks.*",
     "inner.pulled",
     "algorithms.* learner",

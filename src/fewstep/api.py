@@ -25,9 +25,10 @@ from fewstep.lock import locked
 from fewstep.mapping import Mapping
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
-from fewstep.ranks import Ranks, join
+from fewstep.ranks import Ranks
 from fewstep.run import Run, Watch, train_run
 from fewstep.tasks.splits import Splits, Tasks
+from fewstep.torchrun import join
 from fewstep.training import Training
 
 logger = logging.getLogger(__name__)

@@ -3,10 +3,7 @@
 R ranks; rank r takes tasks r, r + R, ... T tasks of a meta-batch.
 """
 
-import atexit
 import io
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +17,6 @@ from fewstep.core import map_tensors
 
 Tree = TypeVar("Tree", bound=Any)
 Value = TypeVar("Value")
-
-LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
-"""What torchrun puts into the environment of every process that it starts."""
 
 
 class LostError(ConnectionError):
@@ -121,43 +115,6 @@ class Ranks:
 
 
 ALONE = Ranks()
-
-
-def join() -> Ranks:
-    """The ranks that torchrun has started, once all are there; `ALONE` without torchrun. They stay to the end."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or not all(name in os.environ for name in LAUNCHED):
-        return ALONE
-    rank = int(os.environ["RANK"])
-    ranks = Ranks(
-        rank=rank,
-        count=count,
-        local_rank=int(os.environ.get("LOCAL_RANK", rank)),
-        local_count=int(os.environ.get("LOCAL_WORLD_SIZE", count)),
-    )
-    if not dist.is_initialized():
-        if ranks.local_count == count:
-            _stay_on_this_machine()
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-        atexit.register(_leave)
-    return ranks
-
-
-def is_restarted() -> bool:
-    """Whether torchrun has started this process again, after one of its ranks had died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _stay_on_this_machine() -> None:
-    """Let gloo use the loopback, which needs no network and no name of the machine that resolves."""
-    names = [name for _, name in socket.if_nameindex()] if hasattr(socket, "if_nameindex") else []
-    if loopbacks := [name for name in names if name in ("lo", "lo0")]:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopbacks[0])
 
 
 def _packed(value: object) -> bytes:

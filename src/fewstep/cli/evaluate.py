@@ -14,8 +14,8 @@ from fewstep import experiment
 from fewstep.cli.options import DataRoot, Device, RunFolder
 from fewstep.cli.progress import TestBar
 from fewstep.evaluation import evaluate
-from fewstep.ranks import join
 from fewstep.tasks.cache import data_root
+from fewstep.torchrun import join
 
 
 @dataclass(frozen=True, kw_only=True)

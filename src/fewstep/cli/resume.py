@@ -8,8 +8,8 @@ import tyro
 from fewstep import experiment
 from fewstep.cli.options import DataRoot, RunFolder
 from fewstep.cli.session import begin, run_to_report
-from fewstep.ranks import join
 from fewstep.tasks.cache import data_root
+from fewstep.torchrun import join
 
 
 @dataclass(frozen=True, kw_only=True)

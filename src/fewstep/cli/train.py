@@ -16,10 +16,12 @@ from fewstep.cli.kinds import HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device
 from fewstep.cli.session import begin, run_to_report
 from fewstep.experiment import Experiment
+from fewstep.journal import newest_update
 from fewstep.mapping import Mapping
-from fewstep.ranks import Ranks, is_restarted, join
+from fewstep.ranks import Ranks
 from fewstep.recipe import Recipe, build, to_json
 from fewstep.tasks.cache import data_root
+from fewstep.torchrun import is_restarted, join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +72,10 @@ def main(words: Sequence[str]) -> int:
         return _show(recipe, folder, arguments)
     ranks = join()
     begin(recipe, ranks)
-    goes_on = arguments.resume or is_restarted()
-    if goes_on and ranks.from_first(lambda: (folder / experiment.RECIPE).exists()):
+    again = is_restarted(ranks)
+    if (arguments.resume or again) and ranks.from_first(lambda: (folder / experiment.RECIPE).exists()):
+        if again and ranks.is_first:
+            sys.stderr.write(f"started again; going on after update {newest_update(folder)}\n")
         return run_to_report(_held(recipe, folder, arguments, ranks), minutes=arguments.minutes)
     created = experiment.create(
         recipe,
