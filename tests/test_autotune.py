@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from builders import NORMS
 from fewstep import api, autotune
 from fewstep.algorithms.maml import MAML
-from fewstep.autotune import choose_mapping, seconds_per_task
+from fewstep.autotune import available_threads, choose_mapping, seconds_per_task
 from fewstep.learner import learner_of
 from fewstep.mapping import Mapping
+from fewstep.ranks import Ranks
 from fewstep.seeding import seeded
 from fewstep.tasks.splits import Splits
 from fewstep.training import Training
@@ -61,6 +62,17 @@ def test_chunks_grow_while_that_pays(seconds, expected, clock):
     clock(seconds)
     batch = SINUSOIDS.train.sample(0, "tuning", 0, 16)
     assert choose_mapping(sinusoid_learner(), batch, threads=2) == expected
+
+
+def test_ranks_choose_for_their_share_of_the_tasks_and_of_the_processors(clock, monkeypatch):
+    clock({1: 1.0, 4: 0.5, 8: 0.25})  # eight of sixteen tasks each: 16 is not tried
+    batch = SINUSOIDS.train.sample(0, "tuning", 0, 16)
+    monkeypatch.setattr(autotune.os, "sched_getaffinity", lambda process: range(4), raising=False)
+    assert available_threads() == 4
+    assert [available_threads(sharing) for sharing in (2, 3, 8)] == [2, 1, 1]
+    assert choose_mapping(sinusoid_learner(), batch, ranks=Ranks(count=2, local_count=2)) == Mapping(chunk=8)
+    clock({1: 1.0, 4: 0.95})
+    assert choose_mapping(sinusoid_learner(), batch, ranks=Ranks(count=2, local_count=2)) == Mapping(threads=2)
 
 
 @pytest.mark.parametrize("mapping", [Mapping(), Mapping(threads=2), Mapping(chunk=4), Mapping(threads=2, chunk=2)])

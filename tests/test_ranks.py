@@ -1,11 +1,14 @@
 """Two processes equal one: see rank_cases for what they do."""
 
 import json
+import logging
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +16,11 @@ import pytest
 import torch
 
 import rank_cases
+from fewstep import experiment, torchrun
 from fewstep.checkpoint import load_checkpoint
 from fewstep.journal import BEST, METRICS, checkpoints, read_metrics
-from fewstep.ranks import ALONE, Ranks
+from fewstep.ranks import ALONE, LostError, Ranks
+from fewstep.record import read_record
 from fewstep.torchrun import is_restarted, join
 from rank_cases import STROKES, TRAINED
 from run_builders import identical, without_timing
@@ -161,6 +166,45 @@ def test_a_killed_worker_is_started_again_and_ends_bit_identical(pair, tmp_path)
     assert "failed (exitcode: -9) local_rank: 1" in told.stderr
     assert re.search("started again; going on after update [23]\n", told.stderr)  # the first rank may save the third
     assert_same_run(tmp_path / "run", pair.folder / "whole")
+
+
+def test_another_number_of_processes_may_go_on_with_a_run_and_the_log_says_so(pair, tmp_path, caplog):
+    folder = Path(shutil.copytree(pair.folder / "whole", tmp_path / "whole"))
+    held = experiment.load(folder, data_root=tmp_path)
+    assert (held.begun_with, held.ranks) == (2, ALONE)
+    with caplog.at_level(logging.INFO, logger="fewstep"):
+        run = experiment.train(held)
+    assert "begun with 2 processes and going on with 1" in caplog.text
+    line = json.loads((folder / "result.json").read_text())["line"]
+    assert str(experiment.finish(held, run)) == line
+    assert read_record(folder).threads == 2
+
+
+def test_a_folder_that_does_not_say_how_many_shared_it_was_one_processes(pair, tmp_path):
+    folder = Path(shutil.copytree(pair.folder / "whole", tmp_path / "whole"))
+    header = json.loads((folder / "recipe.json").read_text())
+    del header["ranks"]
+    (folder / "recipe.json").write_text(json.dumps(header))
+    assert experiment.load(folder, data_root=tmp_path).begun_with == 1
+    assert read_record(folder).threads == 1
+
+
+def test_processes_that_are_started_again_do_not_take_dead_ones_for_each_other():
+    store = torch.distributed.HashStore()
+    names = []
+    for _ in range(2):  # the second time what the first has left is still there
+        with ThreadPoolExecutor(3) as pool:
+            met = [pool.submit(torchrun._meet, store, rank, 3) for rank in range(3)]
+        names.append({one.result() for one in met})
+    first, second = names
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_a_rank_that_does_not_come_is_an_error_that_names_it(monkeypatch):
+    monkeypatch.setattr(torchrun, "SECONDS_TO_MEET", 0.05)
+    with pytest.raises(LostError, match=r"rank 1 of 2 has not come within"):
+        torchrun._meet(torch.distributed.HashStore(), 0, 2)
 
 
 def test_without_torchrun_there_is_one_rank_and_nothing_is_sent(monkeypatch):

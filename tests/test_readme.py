@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch.distributed.run import get_args_parser
 
 from fewstep.cli import main
 
@@ -18,8 +19,11 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
 VERBS = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("fewstep ")]
-TRAIN = [words for words in VERBS if words[1] == "train"]
-AFTERWARDS = [words for words in VERBS if words[1] in ("resume", "evaluate", "audit")]
+SHARED = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("torchrun ")]
+TRAIN, AFTERWARDS = (
+    [words for words in [*VERBS, *(words[words.index("fewstep") :] for words in SHARED)] if words[1] in verbs]
+    for verbs in (("train",), ("resume", "evaluate", "audit"))
+)
 
 
 @pytest.fixture
@@ -82,6 +86,13 @@ def test_other_commands_run(capsys):
     assert ["fewstep", "recipes"] in VERBS
     assert main(["recipes"]) == 0
     assert "strokes-5w1s-maml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", SHARED, ids=" ".join)
+def test_commands_of_several_processes_are_launched_as_test_ranks_launches_them(words):
+    launcher = get_args_parser().parse_args(words[1:])
+    assert (launcher.module, launcher.training_script) == (True, "fewstep")
+    assert (launcher.standalone, launcher.nproc_per_node) == (True, "2")
 
 
 def test_make_targets_of_the_readme_exist():

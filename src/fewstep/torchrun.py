@@ -67,8 +67,8 @@ def _meet(store: Store, rank: int, count: int) -> str:
         return group
     for other in range(1, count):
         while not store.check([f"heard/{mine}/{other}"]):
-            name = store.get(f"hello/{other}").decode()
-            store.set(f"group of/{name}", mine)
+            if store.check([f"hello/{other}"]):
+                store.set(f"group of/{store.get(f'hello/{other}').decode()}", mine)
             if time.monotonic() > until:
                 raise LostError(f"rank {other} of {count} has not come within {SECONDS_TO_MEET:.0f} seconds")
             time.sleep(SECONDS_BETWEEN_LOOKS)

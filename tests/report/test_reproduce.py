@@ -56,5 +56,11 @@ def test_recipe_that_the_command_line_cannot_name_has_no_command(sinusoid_run):
     assert train_command(replace(sinusoid_run.experiment, recipe=unknown)) is None
 
 
+def test_a_run_of_several_processes_is_repeated_and_continued_by_as_many(sinusoid_run):
+    command = train_command(replace(sinusoid_run.experiment, begun_with=2))
+    assert command.startswith("torchrun --standalone --nproc-per-node 2 -m fewstep train sinusoid-10s-maml --seed 3")
+    assert resume_command(Path("a"), 2) == "torchrun --standalone --nproc-per-node 2 -m fewstep resume a"
+
+
 def test_folder_with_a_space_is_quoted():
     assert resume_command(Path("my runs/a")) == "fewstep resume 'my runs/a'"

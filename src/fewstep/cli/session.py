@@ -15,6 +15,7 @@ from fewstep.journal import newest_update
 from fewstep.ranks import Ranks
 from fewstep.recipe import Recipe
 from fewstep.report import page
+from fewstep.report.reproduce import resume_command
 from fewstep.run import Run, Watch
 from fewstep.training import DivergedError
 
@@ -26,21 +27,21 @@ def run_to_report(created: Experiment, *, minutes: float | None) -> int:
     """Train, test, write the report, print the accuracy line and the path. 130 after Ctrl-C."""
     if not created.ranks.is_first:
         return _run_along(created, minutes=minutes)
-    first = newest_update(created.folder)
+    first, again = newest_update(created.folder), resume_command(created.folder, created.ranks.count)
     with Reporter(created.recipe.training.updates, first) as reporter, interrupts() as interrupted:
         watch = Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes)
         run = _train(created, watch)
     if run.status == "interrupted":
         page.write(created, run.learner)
-        sys.stderr.write(f"stopped after update {run.update}, saved; continue with `fewstep resume {created.folder}`\n")
+        sys.stderr.write(f"stopped after update {run.update}, saved; continue with `{again}`\n")
         return 130
     if run.status == "out of time":
-        sys.stderr.write(f"out of time after update {run.update}; continue with `fewstep resume {created.folder}`\n")
+        sys.stderr.write(f"out of time after update {run.update}; continue with `{again}`\n")
     try:
         with TestBar() as bar:
             result = experiment.finish(created, run, bar.see)
     except KeyboardInterrupt:
-        sys.stderr.write(f"trained and saved, not tested; `fewstep resume {created.folder}` tests it\n")
+        sys.stderr.write(f"trained and saved, not tested; `{again}` tests it\n")
         return 130
     lines = [str(result)] + ([result.per_query_line()] if result.transductive else [])
     sys.stdout.write("\n".join(lines) + "\n")

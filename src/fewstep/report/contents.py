@@ -80,6 +80,7 @@ def facts(experiment: Experiment, result: Result | None, rows: Sequence[Row], up
     seconds = result["training_seconds"] if result else trained[-1]["elapsed"] if trained else 0.0
     chosen = result["selected_update"] if result else best_update(list(rows), is_classifier)
     threads = "1 thread" if mapping.threads == 1 else f"{mapping.threads} threads"
+    ranks = f"{experiment.begun_with} processes of " if experiment.begun_with > 1 else ""
     chunks = "task by task" if mapping.chunk == 1 else f"chunks of {mapping.chunk} tasks"
     norm = {"norm policy": experiment.recipe.norm} if has_batch_norm(experiment.built.learner.model.net) else {}
     return {
@@ -88,7 +89,7 @@ def facts(experiment: Experiment, result: Result | None, rows: Sequence[Row], up
         "training time": duration(seconds),
         "seed": experiment.seed,
         "device": experiment.device,
-        "mapping": f"{threads}, {chunks}",
+        "mapping": f"{ranks}{threads}, {chunks}",
         **norm,
     }
 

@@ -38,7 +38,7 @@ def write(experiment: Experiment, learner: Learner) -> Path:
         card=experiment.card,
         data=contents.data_tables(experiment.built.splits.summary),
         train=train_command(experiment),
-        resume=resume_command(folder),
+        resume=resume_command(folder, experiment.begun_with),
         fields=fields(to_json(experiment.recipe)),
         versions=read_header(folder)["versions"],
     )

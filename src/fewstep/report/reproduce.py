@@ -14,9 +14,9 @@ KINDS = ("net", "algorithm.optimizer")
 """The parts of a recipe that the command line can exchange for another kind."""
 
 
-def resume_command(folder: Path) -> str:
-    """What continues the run in `folder`."""
-    return shlex.join(["fewstep", "resume", str(folder)])
+def resume_command(folder: Path, ranks: int = 1) -> str:
+    """What continues the run in `folder`, with as many processes."""
+    return shlex.join([*_launch(ranks), "resume", str(folder)])
 
 
 def train_command(experiment: Experiment) -> str | None:
@@ -25,9 +25,14 @@ def train_command(experiment: Experiment) -> str | None:
     if options is None:
         return None
     mapping = experiment.mapping
-    start = ["fewstep", "train", experiment.recipe.name, "--seed", str(experiment.seed)]
+    start = [*_launch(experiment.begun_with), "train", experiment.recipe.name, "--seed", str(experiment.seed)]
     where = ["--device", experiment.device, "--threads", str(mapping.threads), "--chunk", str(mapping.chunk)]
     return " \\\n    ".join(shlex.join(words) for words in (start, *options, where))
+
+
+def _launch(ranks: int) -> list[str]:
+    """The start of a command: on one machine, however many the ranks were spread over."""
+    return ["fewstep"] if ranks == 1 else ["torchrun", "--standalone", "--nproc-per-node", str(ranks), "-m", "fewstep"]
 
 
 def overrides(recipe: Recipe) -> list[list[str]] | None:
