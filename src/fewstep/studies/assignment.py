@@ -151,8 +151,8 @@ ASSIGNMENT = Study(
         System(
             recipe=MAMLPP_TRANSDUCTIVE,
             label="MAML++, batch statistics",
-            remark="The same training; the checkpoint is chosen, and tested, as the course's code and the official "
-            "code of MAML++ do it: on the statistics of the queries that are named together.",
+            remark="The training is that of per-step statistics; the checkpoint is chosen and tested as the course's "
+            "and the official code do it: on the statistics of the queries that are named together.",
             pseudocode=MAMLPP_TRANSDUCTIVE_CODE,
         ),
         System(
