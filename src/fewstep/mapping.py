@@ -78,7 +78,7 @@ class Workers:
         return self._ranks.gather(self._share(function, tasks, step), len(tasks.support.x))
 
     def mean(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
-        """The mean over tasks of `function` of each, summed in task order, that of the ranks in theirs."""
+        """The mean over tasks of `function` of each: summed in task order on every rank, then over the ranks at once."""
         total = sum_over_tasks(self._share(function, tasks, step))
         votes = tasks.support.x.new_tensor(self._answers() if self._ranks.count > 1 else [], dtype=torch.float64)
         total, votes = self._ranks.sum((total, votes))
