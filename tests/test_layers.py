@@ -44,6 +44,7 @@ LAYERS = (
     "report.study_tables",
     "report.study_json report.study_sections",
     "report.study_page report.compare_page study_runs",
+    "study_processes",
     "cli.kinds cli.options cli.progress",
     "cli.session",
     "cli.*",

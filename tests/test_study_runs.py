@@ -10,6 +10,7 @@ from fewstep.nets.imported import Imported
 from fewstep.recipe import Recipe
 from fewstep.recipes import find
 from fewstep.study import Job
+from fewstep.study_processes import processes
 from fewstep.study_runs import Means, line_if_done, run_all
 from fewstep.training import Training
 
@@ -31,7 +32,9 @@ def test_what_fails_fails_alone_and_what_is_done_is_left_alone(tmp_path, monkeyp
     }
     jobs = [Job(recipe=recipe, seed=0, folder=tmp_path / name) for name, recipe in recipes.items()]
     means = Means(data_root=tmp_path)
-    outcomes = {outcome.job.folder.name: outcome for outcome in run_all(jobs, means, processes=2)}
+    with processes() as engine:
+        ended = run_all(jobs, means, engine, at_once=2)
+    outcomes = {outcome.job.folder.name: outcome for outcome in ended}
     assert {name: outcome.status for name, outcome in outcomes.items()} == {
         "dying": "failed",
         "sound": "finished",
@@ -40,15 +43,16 @@ def test_what_fails_fails_alone_and_what_is_done_is_left_alone(tmp_path, monkeyp
     assert outcomes["sound"].words == json.loads((tmp_path / "sound" / "result.json").read_text())["line"]
     assert (tmp_path / "sound" / "report.html").exists()
     assert line_if_done(jobs[1], means) == outcomes["sound"].words
-    assert run_all(jobs[1:], means, processes=1)[0].status == "already done"
+    assert run_all(jobs[1:], means, engine, at_once=1)[0].status == "already done"
 
 
 def test_nothing_is_begun_once_the_caller_wants_to_stop(tmp_path):
     jobs = [Job(recipe=tiny(), seed=0, folder=tmp_path / "run")]
-    assert run_all(jobs, Means(data_root=tmp_path), processes=1, must_stop=lambda: True) == []
+    with processes() as engine:
+        assert run_all(jobs, Means(data_root=tmp_path), engine, at_once=1, must_stop=lambda: True) == []
     assert not (tmp_path / "run").exists()
 
 
 def test_no_process_at_all_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="jobs=0: expected 1 or more"):
-        run_all([], Means(data_root=tmp_path), processes=0)
+    with processes() as engine, pytest.raises(ValueError, match="jobs=0: expected 1 or more"):
+        run_all([], Means(data_root=tmp_path), engine, at_once=0)

@@ -1,17 +1,13 @@
-"""The runs of a study, from wherever they stand to result and page, spread over processes of this machine."""
+"""The runs of a study, from wherever they stand to result and page, on an engine that spreads them."""
 
-import multiprocessing
-import signal
+import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 
@@ -22,6 +18,8 @@ from fewstep.record import read_record
 from fewstep.report import page
 from fewstep.run import Status, Watch
 from fewstep.study import Job, is_done
+
+logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_ROWS = 10.0
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -44,51 +42,58 @@ class Outcome(NamedTuple):
     words: str
 
 
+class Engine(Protocol):
+    """Where runs are brought to their ends: `study_processes` and `study_ray` hold one each."""
+
+    def room(self, threads: int) -> int:
+        """How many runs of so many threads fit at a time, one at least."""
+
+    def start(self, job: Job, means: Means) -> None:
+        """Begin to bring a job to its end, elsewhere; `outcome_of` is what is done there."""
+
+    def listen(self) -> list[tuple[Job, Row | Outcome]]:
+        """What came from the jobs, after a moment's wait: some of their rows, and in the end an outcome of each."""
+
+    def stop(self) -> None:
+        """Ask every job to save and to come to an end."""
+
+
 def run_all(
     jobs: Sequence[Job],
     means: Means,
+    engine: Engine,
     *,
-    processes: int,
+    at_once: int,
     see: Callable[[Job, Row | Outcome], None] = lambda job, what: None,
     must_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
-    """Bring every job to its end, `processes` at a time; a job that fails leaves the others alone.
+    """Bring every job to its end, `at_once` at a time; a job that fails leaves the others alone.
 
     `see` gets some of the rows of every run, and its outcome. Once `must_stop` is true the runs at hand save and stop.
     """
-    if processes < 1:
-        raise ValueError(f"jobs={processes}: expected 1 or more")
-    context = multiprocessing.get_context("spawn")
-    stop, waiting, live, outcomes = context.Event(), deque(jobs), list[_Live](), list[Outcome]()
-
-    def end(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        see(outcome.job, outcome)
-
-    try:
-        while waiting or live:
-            if must_stop():
-                stop.set()
-                waiting.clear()
-            while waiting and len(live) < processes:
-                job = waiting.popleft()
-                done = line_if_done(job, means)
-                if done is None:
-                    live.append(_started(job, means, stop))
-                else:
-                    end(Outcome(job, "already done", done))
-            for one in _with_news(live):
-                news = one.receive()
-                if isinstance(news, Outcome):
-                    one.process.join()
-                    live.remove(one)
-                    end(news)
-                else:
-                    see(one.job, news)
-    finally:
-        for one in live:  # stopped at once: what each has saved is on disk
-            one.process.terminate()
-            one.process.join()
+    if at_once < 1:
+        raise ValueError(f"jobs={at_once}: expected 1 or more")
+    waiting, live, stopping, outcomes = deque(jobs), 0, False, list[Outcome]()
+    while waiting or live:
+        if not stopping and must_stop():
+            stopping = True
+            waiting.clear()
+            engine.stop()
+        news: list[tuple[Job, Row | Outcome]] = []
+        while waiting and live < at_once:
+            job = waiting.popleft()
+            done = line_if_done(job, means)
+            if done is None:
+                engine.start(job, means)
+                live += 1
+            else:
+                news.append((job, Outcome(job, "already done", done)))
+        news += engine.listen() if live else []
+        for job, what in news:
+            if isinstance(what, Outcome):
+                outcomes.append(what)
+                live -= what.status != "already done"
+            see(job, what)
     return outcomes
 
 
@@ -98,6 +103,18 @@ def line_if_done(job: Job, means: Means) -> str | None:
         return None
     record = read_record(job.folder)
     return str(record.result["line"]) if record.result and is_done(record, means.minutes) else None
+
+
+def outcome_of(job: Job, means: Means, tell: Callable[[Row], None], must_stop: Callable[[], bool]) -> Outcome:
+    """What an engine has done elsewhere: the job, telling of some of its rows. An error is an outcome too."""
+    torch.set_num_threads(1)
+    try:
+        return bring_to_end(job, means, Watch(see=_seldom(tell), must_stop=must_stop))
+    except (ValueError, OSError, ArithmeticError) as error:
+        return Outcome(job, "failed", str(error))
+    except Exception as error:
+        logger.exception("%s failed", job.name)
+        return Outcome(job, "failed", f"unexpected {type(error).__name__}: {error}")
 
 
 def bring_to_end(job: Job, means: Means, watch: Watch) -> Outcome:
@@ -117,44 +134,9 @@ def bring_to_end(job: Job, means: Means, watch: Watch) -> Outcome:
     return Outcome(job, run.status, line)
 
 
-class _Live(NamedTuple):
-    """A job in a process of its own, and the end of a pipe on which it tells."""
-
-    job: Job
-    process: SpawnProcess
-    pipe: Connection
-
-    def receive(self) -> Row | Outcome:
-        """The next news; where the process has gone without a word, that it has."""
-        try:
-            news: Row | Outcome = self.pipe.recv()
-        except (EOFError, ConnectionError):
-            self.process.join()
-            return Outcome(self.job, "failed", f"its process ended with exit code {self.process.exitcode}")
-        return news
-
-
-def _started(job: Job, means: Means, stop: Event) -> _Live:
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, means, theirs, stop), name=job.name, daemon=True)
-    with _interrupts_held():  # a process that starts inherits this: Ctrl-C in a terminal reaches the parent alone
-        process.start()
-    theirs.close()
-    return _Live(job, process, mine)
-
-
-def _with_news(live: Sequence[_Live]) -> list[_Live]:
-    ready = wait([one.pipe for one in live], timeout=SECONDS_BETWEEN_LOOKS)
-    return [one for one in live if one.pipe in ready]
-
-
-def _work(job: Job, means: Means, pipe: Connection, stop: Event) -> None:
-    """What a process does: the job, telling of it; it stops when told to, or when nobody is there to tell any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    told = -SECONDS_BETWEEN_ROWS
+def _seldom(tell: Callable[[Row], None]) -> Callable[[Row], None]:
+    """Tells of every validation, and now and then of an update."""
+    told = -math.inf
 
     def see(row: Row) -> None:
         nonlocal told
@@ -163,30 +145,4 @@ def _work(job: Job, means: Means, pipe: Connection, stop: Event) -> None:
             told = now
             tell(row)
 
-    def tell(news: Row | Outcome) -> None:
-        with suppress(OSError):  # the parent has gone: training ends with its next update
-            pipe.send(news)
-
-    def must_stop() -> bool:
-        return stop.is_set() or (parent is not None and not parent.is_alive())
-
-    try:
-        tell(bring_to_end(job, means, Watch(see=see, must_stop=must_stop)))
-    except (ValueError, OSError, ArithmeticError) as error:
-        tell(Outcome(job, "failed", str(error)))
-    except Exception as error:
-        tell(Outcome(job, "failed", f"unexpected {type(error).__name__}: {error}"))
-        raise
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits meanwhile."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return see

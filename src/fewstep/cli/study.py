@@ -9,13 +9,13 @@ from typing import Annotated
 import tyro
 
 from fewstep import recipes, studies
-from fewstep.autotune import available_threads
 from fewstep.cli.options import DataRoot
 from fewstep.cli.session import interrupts
 from fewstep.journal import Row
 from fewstep.nearest import nearest
 from fewstep.report import study_page
 from fewstep.study import Job, Study, jobs_of, note_error, study_of
+from fewstep.study_processes import processes
 from fewstep.study_runs import Means, Outcome, run_all
 from fewstep.tasks.cache import data_root
 
@@ -74,13 +74,13 @@ def _study(names: Sequence[str]) -> Study:
 
 def _run(study: Study, folder: Path, arguments: StudyArguments) -> int:
     jobs = jobs_of(study, folder, seeds=arguments.seeds, updates=arguments.updates)
-    processes = max(1, available_threads() // max(arguments.threads, 1)) if arguments.jobs is None else arguments.jobs
     means = Means(data_root=data_root(arguments.data_root), minutes=arguments.minutes, threads=arguments.threads)
-    sys.stderr.write(f"{len(jobs)} runs into {folder}, {processes} at a time\n")
-    with interrupts("the update of every run, or its test") as interrupted:
-        outcomes = run_all(
-            jobs, means, processes=processes, see=_teller(folder, len(jobs)), must_stop=lambda: bool(interrupted)
-        )
+    with processes() as engine, interrupts("the update of every run, or its test") as interrupted:
+        room = engine.room(arguments.threads)
+        at_once = room if arguments.jobs is None else arguments.jobs
+        sys.stderr.write(f"{len(jobs)} runs into {folder}, {at_once} at a time\n")
+        see = _teller(folder, len(jobs))
+        outcomes = run_all(jobs, means, engine, at_once=at_once, see=see, must_stop=lambda: bool(interrupted))
     if any(outcome.status == "interrupted" for outcome in outcomes) or len(outcomes) < len(jobs):
         sys.stderr.write("stopped and saved; the same command goes on\n")
         return 130
