@@ -43,8 +43,8 @@ LAYERS = (
     "report.page report.together",
     "report.study_tables",
     "report.study_json report.study_sections",
-    "report.study_page report.compare_page study_runs",
-    "study_processes",
+    "report.study_page report.compare_page study_runs study_post",
+    "study_processes study_ray",
     "cli.kinds cli.options cli.progress",
     "cli.session",
     "cli.*",
@@ -134,7 +134,7 @@ def test_the_test_of_layers_sees_imports_of_modules_and_of_names():
 
 @pytest.mark.parametrize("package", ["fewstep", "fewstep.cli"])
 def test_importing_the_package_or_the_command_line_imports_nothing_heavy(package: str):
-    heavy = {"torch", "numpy", "PIL", "matplotlib", "tyro", "rich", "jinja2"}
+    heavy = {"torch", "numpy", "PIL", "matplotlib", "tyro", "rich", "jinja2", "ray"}
     assert everything_imported(f"import {package}") & heavy == set()
 
 

@@ -84,6 +84,15 @@ def test_a_run_that_fails_makes_the_exit_code_1_and_is_stated_on_the_page(tmp_pa
     assert "lower training.lr" in page
 
 
+def test_without_ray_the_error_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not there
+    monkeypatch.delitem(sys.modules, "fewstep.study_ray", raising=False)
+    assert main(["study", NAMES[0], "--on", "ray", "--out", str(tmp_path / "out")]) == 1
+    said = 'fewstep: error: --on ray needs the package ray: pip install "fewstep[ray]"\n'
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -16,7 +17,7 @@ from fewstep.nearest import nearest
 from fewstep.report import study_page
 from fewstep.study import Job, Study, jobs_of, note_error, study_of
 from fewstep.study_processes import processes
-from fewstep.study_runs import Means, Outcome, run_all
+from fewstep.study_runs import Engine, Means, Outcome, run_all
 from fewstep.tasks.cache import data_root
 
 
@@ -24,8 +25,8 @@ from fewstep.tasks.cache import data_root
 class StudyArguments:
     """Train several recipes over several seeds, test them, and put all of them on one page.
 
-    Runs lie in OUT/RECIPE-s0 and are spread over processes. The same command goes on where it was stopped: finished
-    runs are left alone, whoever trained them. Ctrl-C saves every run.
+    Runs lie in OUT/RECIPE-s0 and are spread over processes, or over a Ray cluster. The same command goes on where it
+    was stopped: finished runs are left alone, whoever trained them. Ctrl-C saves every run.
     """
 
     what: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY | RECIPE ...")] = ()
@@ -38,8 +39,11 @@ class StudyArguments:
     """stop each run after so many minutes of training in all, and test it as it is"""
     updates: int | None = None
     """outer updates of every run that is yet to begin, in place of its recipe's: for trials"""
+    on: Literal["processes", "ray"] = "processes"
+    """what runs are spread over: processes of this machine, or the Ray cluster at $RAY_ADDRESS, whose nodes all need
+    fewstep, OUT and the data root (without RAY_ADDRESS: a Ray of this machine alone)"""
     jobs: int | None = None
-    """runs at a time, a process each; default: as many as the processors have room for"""
+    """runs at a time, a process or a Ray task each; default: as many as the processors have room for"""
     threads: int = 1
     """threads over tasks of each run"""
     report_only: bool = False
@@ -75,7 +79,7 @@ def _study(names: Sequence[str]) -> Study:
 def _run(study: Study, folder: Path, arguments: StudyArguments) -> int:
     jobs = jobs_of(study, folder, seeds=arguments.seeds, updates=arguments.updates)
     means = Means(data_root=data_root(arguments.data_root), minutes=arguments.minutes, threads=arguments.threads)
-    with processes() as engine, interrupts("the update of every run, or its test") as interrupted:
+    with _engine(arguments.on) as engine, interrupts("the update of every run, or its test") as interrupted:
         room = engine.room(arguments.threads)
         at_once = room if arguments.jobs is None else arguments.jobs
         sys.stderr.write(f"{len(jobs)} runs into {folder}, {at_once} at a time\n")
@@ -85,6 +89,18 @@ def _run(study: Study, folder: Path, arguments: StudyArguments) -> int:
         sys.stderr.write("stopped and saved; the same command goes on\n")
         return 130
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def _engine(on: Literal["processes", "ray"]) -> AbstractContextManager[Engine]:
+    if on == "processes":
+        return processes()
+    try:
+        from fewstep.study_ray import ray_tasks
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ValueError('--on ray needs the package ray: pip install "fewstep[ray]"') from error
+    return ray_tasks()
 
 
 def _teller(folder: Path, count: int) -> Callable[[Job, Row | Outcome], None]:
