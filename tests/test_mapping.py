@@ -95,8 +95,10 @@ def test_the_mean_over_a_meta_batch_does_not_depend_on_threads_by_a_single_bit()
 
 def test_the_sum_over_tasks_is_the_sum_of_each_tensor_and_zero_for_no_tasks():
     values = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0]], dtype=torch.float64)
-    torch.testing.assert_close(sum_over_tasks({"a": values})["a"].tolist(), [9.0, 9.0], **IDENTICAL)
-    torch.testing.assert_close(sum_over_tasks({"a": values[:0]})["a"].tolist(), [0.0, 0.0], **IDENTICAL)
+    for parts in ([values], [values[:1], values[1:]]):
+        total = sum_over_tasks({"a": part} for part in parts)
+        torch.testing.assert_close(total["a"].tolist(), [9.0, 9.0], **IDENTICAL)
+    torch.testing.assert_close(sum_over_tasks([{"a": values[:0]}])["a"].tolist(), [0.0, 0.0], **IDENTICAL)
 
 
 @pytest.mark.parametrize("mapping", [LOOP, Mapping(threads=2), Mapping(chunk=2)])

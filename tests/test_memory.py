@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from builders import image_splits, smooth_net, smooth_task, stacked
 from fewstep import memory
 from fewstep.algorithms.maml import MAML
+from fewstep.core import Task
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
+from fewstep.model import Model
 from fewstep.training import Training, outer_optimizer, updates
 
 STATM = Path("/proc/self/statm")
@@ -63,6 +65,21 @@ def test_two_hundred_updates_leave_memory_flat(mapping: Mapping):
                 mebibytes.append(resident_mebibytes())
     assert tensors[1] - tensors[0] < 10
     assert mebibytes[1] - mebibytes[0] < 20
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="reads Linux's /proc")
+def test_a_mean_holds_no_more_tasks_than_are_at_work():
+    """Forty outcomes of 8 MiB, of which no more than four wait to be added up."""
+    batch, peaks = stacked([smooth_task()] * 40), []
+
+    def outcome(model: Model, task: Task) -> Tensor:
+        peaks.append(resident_mebibytes())
+        return torch.ones(2 * 2**20)
+
+    with Workers(learner_of(smooth_net(), MAML(inner_lr=0.1)).model, Mapping(threads=2)) as workers:
+        mean = workers.mean(outcome, batch)
+    assert (mean == 1).all()
+    assert max(peaks) - peaks[0] < 12 * 8
 
 
 def test_first_order_keeps_no_more_for_the_backward_pass_after_more_inner_steps():

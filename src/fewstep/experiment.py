@@ -21,6 +21,7 @@ from fewstep.evaluation import Result, evaluate
 from fewstep.journal import METRICS, begin_log, checkpoints, put_meta
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
+from fewstep.memory import warn_if_too_large
 from fewstep.ranks import ALONE, Ranks
 from fewstep.recipe import Built, Recipe
 from fewstep.run import Run, Watch, train_run
@@ -74,6 +75,7 @@ def create(
     batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(built.learner.device)
     mapping = mapping or ranks.from_first(lambda: choose_mapping(built.learner, batch, threads, ranks))
     logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
+    warn_if_too_large(built.learner, batch, mapping)
     experiment = Experiment(
         folder=folder,
         recipe=recipe,

@@ -2,8 +2,9 @@
 
 import copy
 import queue
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -75,10 +76,14 @@ class Workers:
 
     def map(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
         """`function` of each task, its tensors stacked to lead with `[T]`; `step` seeds dropout, if there is any."""
-        return self._ranks.gather(self._share(function, tasks, step), len(tasks.support.x))
+        share = map_tensors(lambda *parts: torch.cat(parts), *self._share(function, tasks, step))
+        return self._ranks.gather(share, len(tasks.support.x))
 
     def mean(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
-        """The mean over tasks of `function` of each: summed in task order on every rank, then over the ranks at once."""
+        """The mean over tasks of `function` of each: summed in task order on every rank, then over ranks at once.
+
+        Added up as tasks are done, so that no more of them are held than are at work.
+        """
         total = sum_over_tasks(self._share(function, tasks, step))
         votes = tasks.support.x.new_tensor(self._answers() if self._ranks.count > 1 else [], dtype=torch.float64)
         total, votes = self._ranks.sum((total, votes))
@@ -92,18 +97,21 @@ class Workers:
     def _answers(self) -> list[bool]:
         return [ask() for ask in self._asks]
 
-    def _share(self, function: Callable[[Model, Task], Output], tasks: Task, step: int) -> Output:
-        """`function` of each of the tasks that are this rank's; there may be none."""
+    def _share(self, function: Callable[[Model, Task], Output], tasks: Task, step: int) -> Iterator[Output]:
+        """`function` of the tasks that are this rank's, in their order, a chunk at a time; there may be none."""
         count, chunk = len(tasks.support.x), self.mapping.chunk
         places = self._ranks.places(count)
         done = places or range(1)  # a rank without a task learns the shapes from the first one
         mine = tasks.select(slice(done.start, done.stop, done.step))
-        futures = [
-            self._pool.submit(self._run, function, mine.select(slice(i, i + chunk)), step * count + done[i])
-            for i in range(0, len(done), chunk)
-        ]
-        outputs = [future.result() for future in futures]
-        return map_tensors(lambda *parts: torch.cat(parts)[: len(places)], *outputs)
+        at_work: deque[Future[Output]] = deque()
+        for i in range(0, len(done), chunk):
+            if len(at_work) == 2 * self.mapping.threads:
+                yield at_work.popleft().result()
+            at_work.append(
+                self._pool.submit(self._run, function, mine.select(slice(i, i + chunk)), step * count + done[i])
+            )
+        for future in at_work:
+            yield map_tensors(lambda part: part[: len(places)], future.result())
 
     def _run(self, function: Callable[[Model, Task], Output], tasks: Task, draw: int) -> Output:
         model = self._models.get()
@@ -130,13 +138,18 @@ def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: 
     return output
 
 
-def sum_over_tasks(stacked: Output) -> Output:
-    """The sum over the leading `[T]`, in task order; zero for no tasks."""
+def sum_over_tasks(parts: Iterable[Output]) -> Output:
+    """The sum over the leading `[T]` of one or more parts, in task order; zero for no tasks."""
+    totals = None
+    for part in parts:
+        if totals is None:
+            totals = map_tensors(lambda tensor: tensor.new_zeros(tensor.shape[1:]), part)
+        map_tensors(_add, totals, part)
+    assert totals is not None
+    return totals
 
-    def total(tensor: Tensor) -> Tensor:
-        found = tensor.new_zeros(tensor.shape[1:])
-        for task in tensor:
-            found += task
-        return found
 
-    return map_tensors(total, stacked)
+def _add(total: Tensor, tasks: Tensor) -> Tensor:
+    for task in tasks:
+        total += task
+    return total
