@@ -16,7 +16,7 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core seeding card digest durable lock nearest versions inner.rates",
+    "core allocation seeding card digest durable lock nearest versions inner.rates",
     "differentiation inner.optimizer",
     "nets.convolution nets.normalisation nets.norm nets.conv4 nets.mlp nets.imported",
     "nets.*",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fewstep import seeding
+from fewstep.allocation import keep_freed_memory
 from fewstep.core import Task, map_tensors
 from fewstep.model import Model
 from fewstep.ranks import ALONE, Ranks
@@ -64,6 +65,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(mapping.threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> "Workers":
+        keep_freed_memory()
         self._intra_op_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         return self
