@@ -10,6 +10,15 @@ import torch
 from fewstep.tasks.cache import cache_folder
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is slow, unless -m says what to run."""
+    if config.getoption("-m"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The data root with the real Omniglot; tests that ask for it are skipped where there is none."""

@@ -17,7 +17,7 @@ MOST_LINES = 250
 
 LAYERS = (
     "core allocation seeding card digest durable lock nearest versions inner.rates",
-    "differentiation inner.optimizer",
+    "differentiation tracing inner.optimizer",
     "nets.convolution nets.normalisation nets.norm nets.conv4 nets.mlp nets.imported",
     "nets.*",
     "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",

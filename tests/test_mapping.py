@@ -101,12 +101,15 @@ def test_the_sum_over_tasks_is_the_sum_of_each_tensor_and_zero_for_no_tasks():
     torch.testing.assert_close(sum_over_tasks([{"a": values[:0]}])["a"].tolist(), [0.0, 0.0], **IDENTICAL)
 
 
-@pytest.mark.parametrize("mapping", [LOOP, Mapping(threads=2), Mapping(chunk=2)])
+@pytest.mark.parametrize("mapping", [LOOP, Mapping(threads=2), Mapping(chunk=2), Mapping(chunk=2, execution="traced")])
 def test_the_mean_is_that_of_each_task(mapping: Mapping):
     batch = stacked([smooth_task(i) for i in range(3)])
     expected = [batch.select(i).support.x.mean().item() for i in range(3)]
     with Workers(learner_of(smooth_net(), MAML(inner_lr=0.1)).model, mapping) as workers:
-        assert workers.mean(mean_of_support, batch).item() == pytest.approx(sum(expected) / 3, rel=1e-12)
+        found = workers.mean(
+            lambda model, given, task: given[0] * mean_of_support(model, task), [torch.tensor(2.0)], batch
+        )
+        assert found.item() == pytest.approx(2 * sum(expected) / 3, rel=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [4, 6])

@@ -72,12 +72,12 @@ def test_a_mean_holds_no_more_tasks_than_are_at_work():
     """Forty outcomes of 8 MiB, of which no more than four wait to be added up."""
     batch, peaks = stacked([smooth_task()] * 40), []
 
-    def outcome(model: Model, task: Task) -> Tensor:
+    def outcome(model: Model, given: tuple[()], task: Task) -> Tensor:
         peaks.append(resident_mebibytes())
         return torch.ones(2 * 2**20)
 
     with Workers(learner_of(smooth_net(), MAML(inner_lr=0.1)).model, Mapping(threads=2)) as workers:
-        mean = workers.mean(outcome, batch)
+        mean = workers.mean(outcome, (), batch)
     assert (mean == 1).all()
     assert max(peaks) - peaks[0] < 12 * 8
 

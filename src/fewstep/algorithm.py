@@ -42,5 +42,8 @@ class Algorithm(Protocol):
         ...
 
     def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
-        """One task's contribution to outer update `update`, counted from 0."""
+        """One task's contribution to outer update `update`, counted from 0.
+
+        `update` counts by `order_at` and `loss_weights` alone: where these are the same, so is this.
+        """
         ...

@@ -74,7 +74,7 @@ def create(
     card = ranks.from_first(lambda: _passed(audit(built.learner, built.splits, seed=seed)))
     batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(built.learner.device)
     mapping = mapping or ranks.from_first(lambda: choose_mapping(built.learner, batch, threads, ranks))
-    logger.info("mapping: %d threads, chunks of %d tasks", mapping.threads, mapping.chunk)
+    logger.info("mapping: %s", mapping)
     warn_if_too_large(built.learner, batch, mapping)
     experiment = Experiment(
         folder=folder,
@@ -211,7 +211,7 @@ def _header(experiment: Experiment) -> dict[str, Any]:
         "recipe": recipes.to_json(experiment.recipe),
         "seed": experiment.seed,
         "device": experiment.device,
-        "mapping": {"threads": experiment.mapping.threads, "chunk": experiment.mapping.chunk},
+        "mapping": dataclasses.asdict(experiment.mapping),
         "ranks": experiment.begun_with,
         "data": experiment.built.splits.summary,
         "audit": experiment.card.as_json(),
@@ -240,7 +240,7 @@ def _passed(card: Card) -> Card:
     return card
 
 
-def _mapping_here(stored: dict[str, int], ranks: Ranks) -> Mapping:
+def _mapping_here(stored: dict[str, Any], ranks: Ranks) -> Mapping:
     """The mapping of a run, with no more threads than the ranks of this machine have processors; no result differs."""
     mapping = Mapping(**stored)
     if ranks.count == 1:

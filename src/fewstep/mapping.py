@@ -3,34 +3,51 @@
 import copy
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from fewstep import seeding
 from fewstep.allocation import keep_freed_memory
-from fewstep.core import Task, map_tensors
+from fewstep.core import Task, map_tensors, tensors_of
 from fewstep.model import Model
 from fewstep.ranks import ALONE, Ranks
+from fewstep.tracing import Execution, traced
 
+Given = TypeVar("Given", bound=Any)
 Output = TypeVar("Output", bound=Any)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mapping:
-    """`threads` workers, each taking `chunk` tasks at a time: 1 is the loop, more a vmap of that many tasks."""
+    """`threads` workers, each taking `chunk` tasks at a time: 1 is the loop, more a vmap of that many tasks.
+
+    A traced or compiled mapping vectorises in any case, for meta-gradients; what is tested runs as written.
+    """
 
     threads: int = 1
     chunk: int = 1
+    execution: Execution = "eager"
+
+    def __str__(self) -> str:
+        """`2 threads, chunks of 4 tasks`, and whether it is traced or compiled."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        chunks = "task by task" if self.chunk == 1 else f"chunks of {self.chunk} tasks"
+        return f"{threads}, {chunks}" if self.execution == "eager" else f"{threads}, {chunks}, {self.execution}"
 
     def __post_init__(self) -> None:
         if min(self.threads, self.chunk) < 1:
             raise ValueError(f"a mapping needs threads ≥ 1 and chunk ≥ 1, got {self}")
+        if self.execution not in get_args(Execution):
+            raise ValueError(f"execution={self.execution!r}: expected one of {', '.join(get_args(Execution))}")
+        if self.execution != "eager" and self.threads > 1:
+            raise ValueError(f"a {self.execution} mapping runs in one thread, got threads={self.threads}")
 
 
 class Workers:
@@ -58,6 +75,8 @@ class Workers:
             )
         self.mapping, self._ranks = mapping, ranks
         self._asks, self._heard = asks, [False] * len(asks)
+        self._model = copy.deepcopy(model)
+        self._graphs: dict[Hashable, Callable[[Any], Any]] = {}
         self._seed = seed if model.is_stochastic else None
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
         for _ in range(mapping.threads):
@@ -81,12 +100,25 @@ class Workers:
         share = map_tensors(lambda *parts: torch.cat(parts), *self._share(function, tasks, step))
         return self._ranks.gather(share, len(tasks.support.x))
 
-    def mean(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
+    def mean(
+        self,
+        function: Callable[[Model, Given, Task], Output],
+        given: Given,
+        tasks: Task,
+        *,
+        step: int = 0,
+        phase: Hashable = None,
+    ) -> Output:
         """The mean over tasks of `function` of each: summed in task order on every rank, then over ranks at once.
 
-        Added up as tasks are done, so that no more of them are held than are at work.
+        Added up as tasks are done, so that no more of them are held than are at work. `given` holds all tensors that
+        `function` reads besides, `phase` tells apart what else it depends on: a traced one runs again for its like.
         """
-        total = sum_over_tasks(self._share(function, tasks, step))
+        if self.mapping.execution == "eager":
+            parts = self._share(lambda model, task: function(model, given, task), tasks, step)
+        else:
+            parts = self._run_again(function, given, tasks, phase)
+        total = sum_over_tasks(parts)
         votes = tasks.support.x.new_tensor(self._answers() if self._ranks.count > 1 else [], dtype=torch.float64)
         total, votes = self._ranks.sum((total, votes))
         self._heard = [vote > 0 for vote in votes.tolist()]
@@ -115,6 +147,21 @@ class Workers:
         for future in at_work:
             yield map_tensors(lambda part: part[: len(places)], future.result())
 
+    def _run_again(
+        self, function: Callable[[Model, Given, Task], Output], given: Given, tasks: Task, phase: Hashable
+    ) -> Iterator[Output]:
+        """The sums over chunks of this rank's tasks, by graphs that are traced for the first of their like."""
+        places = self._ranks.places(len(tasks.support.x))
+        mine = tasks.select(slice(places.start, places.stop, places.step) if places else slice(0, 1))
+        is_compiled = self.mapping.execution == "compiled"
+        for first in range(0, max(len(places), 1), self.mapping.chunk):
+            inputs = (given, mine.select(slice(first, first + self.mapping.chunk)))
+            key = (phase, *((tensor.shape, tensor.dtype) for tensor in tensors_of(inputs)))
+            if key not in self._graphs:
+                summed = partial(_summed, function, self._model)
+                self._graphs[key] = traced(summed, inputs, is_compiled=is_compiled)
+            yield map_tensors(lambda part: part[: len(places)], self._graphs[key](inputs))
+
     def _run(self, function: Callable[[Model, Task], Output], tasks: Task, draw: int) -> Output:
         model = self._models.get()
         try:
@@ -138,6 +185,13 @@ def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: 
 
     output: Output = torch.func.vmap(one)(tasks)
     return output
+
+
+def _summed(function: Callable[[Model, Given, Task], Output], model: Model, inputs: tuple[Given, Task]) -> Output:
+    """The sum over tasks, `[1, ...]`."""
+    given, tasks = inputs
+    stacked: Output = torch.func.vmap(lambda task: function(model, given, task))(tasks)
+    return map_tensors(lambda tensor: tensor.sum(0, keepdim=True), stacked)
 
 
 def sum_over_tasks(parts: Iterable[Output]) -> Output:

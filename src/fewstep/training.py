@@ -119,11 +119,14 @@ def updates(
 def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) -> tuple[MetaGradient, float]:
     """The mean over a meta-batch, in task order, and the mean query score."""
 
-    def one(model: Model, task: Task) -> tuple[MetaGradient, Tensor]:
-        outcome = learner.algorithm.meta_gradient(model, learner.meta, task, update)
+    algorithm = learner.algorithm
+
+    def one(model: Model, meta: Meta, task: Task) -> tuple[MetaGradient, Tensor]:
+        outcome = algorithm.meta_gradient(model, meta, task, update)
         return outcome, score(model, outcome.logits, task.query.y)
 
-    outcome, scores = workers.mean(one, batch, step=update)
+    phase = (algorithm.order_at(update), algorithm.loss_weights(update))
+    outcome, scores = workers.mean(one, learner.meta, batch, step=update, phase=phase)
     return outcome, scores.item()
 
 

@@ -22,6 +22,7 @@ from fewstep.ranks import Ranks
 from fewstep.recipe import Recipe, build, to_json
 from fewstep.tasks.cache import data_root
 from fewstep.torchrun import is_restarted, join
+from fewstep.tracing import Execution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,9 @@ class TrainArguments:
     on it"""
     chunk: int | None = None
     """tasks vectorised together; default: measured at the start"""
+    execution: Execution | None = None
+    """updates as written, or traced once and run again, or compiled too, which takes minutes at the start and suits
+    small nets and long trainings; default: measured at the start, nothing compiled"""
     data_root: DataRoot = None
     dry_run: bool = False
     """resolve and check everything, print it, and stop"""
@@ -120,11 +124,14 @@ def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _mapping(arguments: TrainArguments, ranks: Ranks) -> Mapping | None:
-    """What --threads and --chunk fix; None where the clock is to choose."""
-    if arguments.chunk is None:
+    """What --threads, --chunk and --execution fix; None where the clock is to choose."""
+    if arguments.execution in ("traced", "compiled"):
+        chunk = arguments.recipe.training.meta_batch if arguments.chunk is None else arguments.chunk
+        return Mapping(threads=arguments.threads or 1, chunk=chunk, execution=arguments.execution)
+    if arguments.chunk is None and arguments.execution is None:
         return None
     threads = available_threads(ranks.local_count) if arguments.threads is None else arguments.threads
-    return Mapping(threads=threads, chunk=arguments.chunk)
+    return Mapping(threads=threads, chunk=arguments.chunk or 1)
 
 
 def _show(recipe: Recipe, folder: Path, arguments: TrainArguments) -> int:

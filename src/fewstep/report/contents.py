@@ -75,13 +75,11 @@ def status(experiment: Experiment, result: Result | None, updates: int) -> str:
 
 def facts(experiment: Experiment, result: Result | None, rows: Sequence[Row], updates: int) -> dict[str, object]:
     """The run in a few numbers."""
-    mapping, is_classifier = experiment.mapping, experiment.built.learner.model.is_classifier
+    is_classifier = experiment.built.learner.model.is_classifier
     trained = [row for row in rows if row["kind"] == "train"]
     seconds = result["training_seconds"] if result else trained[-1]["elapsed"] if trained else 0.0
     chosen = result["selected_update"] if result else best_update(list(rows), is_classifier)
-    threads = "1 thread" if mapping.threads == 1 else f"{mapping.threads} threads"
     ranks = f"{experiment.begun_with} processes of " if experiment.begun_with > 1 else ""
-    chunks = "task by task" if mapping.chunk == 1 else f"chunks of {mapping.chunk} tasks"
     norm = {"norm policy": experiment.recipe.norm} if has_batch_norm(experiment.built.learner.model.net) else {}
     return {
         "outer updates": f"{updates} of {experiment.recipe.training.updates}",
@@ -89,7 +87,7 @@ def facts(experiment: Experiment, result: Result | None, rows: Sequence[Row], up
         "training time": duration(seconds),
         "seed": experiment.seed,
         "device": experiment.device,
-        "mapping": f"{ranks}{threads}, {chunks}",
+        "mapping": f"{ranks}{experiment.mapping}",
         **norm,
     }
 

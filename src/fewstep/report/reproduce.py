@@ -27,7 +27,8 @@ def train_command(experiment: Experiment) -> str | None:
     mapping = experiment.mapping
     start = [*_launch(experiment.begun_with), "train", experiment.recipe.name, "--seed", str(experiment.seed)]
     where = ["--device", experiment.device, "--threads", str(mapping.threads), "--chunk", str(mapping.chunk)]
-    return " \\\n    ".join(shlex.join(words) for words in (start, *options, where))
+    how = [] if mapping.execution == "eager" else ["--execution", mapping.execution]
+    return " \\\n    ".join(shlex.join(words) for words in (start, *options, [*where, *how]))
 
 
 def _launch(ranks: int) -> list[str]:

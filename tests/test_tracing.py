@@ -1,0 +1,95 @@
+"""Functions traced once and run again, and mappings of which every update is."""
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+
+from builders import InDouble, smooth_net, smooth_task, stacked
+from fewstep.algorithms.maml import MAML
+from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.reptile import Reptile
+from fewstep.core import Task
+from fewstep.learner import learner_of
+from fewstep.mapping import Mapping, Workers
+from fewstep.nets.mlp import MLP
+from fewstep.tasks.sinusoid import Sinusoid
+from fewstep.tracing import traced
+from fewstep.training import Training, meta_gradient, outer_optimizer, updates
+
+TRACED = Mapping(chunk=4, execution="traced")
+ALGORITHMS = {
+    "MAML": MAML(inner_lr=0.2, inner_steps=2, learn_inner_lr=True),
+    "first order": MAML(inner_lr=0.2, inner_steps=2, order=1),
+    "recomputed": MAML(inner_lr=0.2, inner_steps=2, recompute=True),
+    "MAML++": MAMLPlusPlus(inner_lr=0.2, inner_steps=2, learn_inner_lr=True, multi_step_epochs=2, per_step_norm=True),
+    "Reptile": Reptile(inner_lr=0.2, inner_steps=3, inner_batch=2),
+}
+
+
+def tasks(*numbers: int) -> Task:
+    return stacked([smooth_task(number) for number in numbers])
+
+
+@pytest.mark.parametrize("norm", ["transductive", "support", "per_step"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_a_traced_mean_equals_the_loop_on_tasks_it_was_not_traced_on(algorithm: Any, norm: str):
+    learner = learner_of(smooth_net(), algorithm, norm=norm)
+    with Workers(learner.model, Mapping()) as loop, Workers(learner.model, TRACED) as again:
+        meta_gradient(learner, tasks(0, 1, 2, 3), again, 0)
+        with torch.no_grad():
+            for value in learner.parameters():  # an update
+                value += 0.05
+        found, expected = (meta_gradient(learner, tasks(4, 5, 6, 7), workers, 0) for workers in (again, loop))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_last_chunk_that_is_smaller_and_a_phase_that_is_another_are_traced_anew():
+    """Second order follows first order at update 10; six tasks are a chunk of four and one of two."""
+    algorithm = MAMLPlusPlus(inner_lr=0.2, inner_steps=2, first_order_epochs=1, epoch=10)
+    learner, batch = learner_of(smooth_net(), algorithm), tasks(*range(6))
+    with Workers(learner.model, Mapping()) as loop, Workers(learner.model, TRACED) as again:
+        for update in (0, 10, 9, 11):
+            found, expected = (meta_gradient(learner, batch, workers, update) for workers in (again, loop))
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_training_is_the_same_to_rounding():
+    net = MLP(hidden=(8,)).build((1,), 1).double()
+
+    def losses(mapping: Mapping) -> list[float]:
+        learner = learner_of(net, MAML(inner_lr=0.05), loss="mean_squared_error")
+        training, source = Training(updates=12, meta_batch=4), InDouble(Sinusoid(shots=5, queries=5).build().train)
+        with Workers(learner.model, mapping) as workers:
+            optimizer = outer_optimizer(learner.meta, training)
+            return [progress.loss for progress in updates(learner, source, training, optimizer, workers)]
+
+    assert losses(TRACED) == pytest.approx(losses(Mapping()), rel=1e-9)
+
+
+def test_outputs_carry_no_graph_and_inputs_may():
+    double = traced(lambda inputs: {"twice": 2 * inputs["x"]}, {"x": torch.ones(2)})
+    found = double({"x": torch.tensor([3.0, 4.0], requires_grad=True)})["twice"]
+    assert found.tolist() == [6.0, 8.0]
+    assert not found.requires_grad
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # of what torch.compile imports
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_a_compiled_mean_equals_the_loop():
+    learner = learner_of(smooth_net(), MAML(inner_lr=0.2))
+    compiled = Mapping(chunk=4, execution="compiled")
+    with Workers(learner.model, Mapping()) as loop, Workers(learner.model, compiled) as workers:
+        found, expected = (meta_gradient(learner, tasks(0, 1, 2, 3), either, 0) for either in (workers, loop))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"execution": "fast"}, "expected one of"), ({"execution": "traced", "threads": 2}, "one thread")],
+)
+def test_a_mapping_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        Mapping(**settings)
