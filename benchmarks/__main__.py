@@ -1,0 +1,115 @@
+"""The door: `python -m benchmarks` checks, times, prints and writes."""
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from benchmarks import chart, gradients, table
+from benchmarks.machine import Machine, describe, sgemm_gflops
+from benchmarks.options import Options, parse
+from benchmarks.problem import Setting
+from benchmarks.record import Measured, Report, Row
+from benchmarks.timing import interleaved
+from benchmarks.worker import PeerError, Worker
+from benchmarks.workloads import WORKLOADS
+
+INSTALLED = Path(sys.prefix) / "peers.json"
+"""What `benchmarks.install` says of every package: nothing, or why pip could not."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; 0, or 2 for options that make no sense."""
+    options = parse(arguments)
+    machine = describe(options.device, options.sgemm_side)
+    errors = json.loads(INSTALLED.read_text()) if INSTALLED.exists() else {}
+    not_installed = {name: error for name, error in errors.items() if error}
+    workloads = []
+    for name in options.workloads:
+        measured = measure(name, options, machine)
+        _say(table.workload_table(measured))
+        workloads.append(measured)
+    words = sys.argv[1:] if arguments is None else arguments
+    report = Report(
+        command=shlex.join(["python", "-m", "benchmarks", *words]),
+        machine=machine,
+        rounds=options.pace.rounds,
+        not_installed=not_installed,
+        workloads=workloads,
+        sgemm_gflops_after=sgemm_gflops(options.device, machine.threads, options.sgemm_side),
+    )
+    for package, error in not_installed.items():
+        _say(f"not installed: {package}: {error}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    report.write(options.out / "speed.json")
+    (options.out / "README.md").write_text(table.document(report))
+    chart.draw(report, options.out / "speed.png")
+    _say(f"written: {options.out}/speed.json, README.md, speed.png")
+    return 0
+
+
+def measure(name: str, options: Options, machine: Machine) -> Measured:
+    """One workload: check every contestant in float64, then time those that run, each in its own process."""
+    workload = WORKLOADS[name]
+    setting = Setting(
+        name=name,
+        meta_batch=options.meta_batch or workload.meta_batch,
+        inner_lr=workload.inner_lr,
+        threads=machine.threads,
+        device=options.device,
+    )
+    checked = dataclasses.replace(
+        setting, dtype="float64", meta_batch=options.checked_tasks, inner_lr=workload.checked_inner_lr
+    )
+    _progress(f"{name}: checking in float64")
+    errors, absent = gradients.check(options.contestants, checked)
+    rows = []
+    floor = workload.floor_seconds(setting.meta_batch, machine.sgemm_gflops)
+    with contextlib.ExitStack() as stack:
+        workers, hows = {}, {}
+        for contestant in errors:
+            workers[contestant] = stack.enter_context(Worker(contestant, setting))
+            try:
+                hows[contestant] = workers[contestant].how()
+            except PeerError as error:
+                absent[contestant] = str(error)
+        ready = [workers[contestant] for contestant in hows]
+        timings, failed = interleaved(ready, options.pace, lambda line: _progress(f"{name}: {line}"))
+        for contestant, timing in timings.items():
+            row = Row(
+                contestant=contestant,
+                how=hows[contestant],
+                timing=timing,
+                tasks_per_second=1000 * setting.meta_batch / timing.median,
+                floor_share=1000 * floor / timing.median,
+                peak_mib=workers[contestant].peak_mib(),
+                error=errors[contestant],
+            )
+            rows.append(row)
+    return Measured(
+        workload=name,
+        about=workload.about,
+        meta_batch=setting.meta_batch,
+        inner_lr=setting.inner_lr,
+        checked_inner_lr=checked.inner_lr,
+        floor_milliseconds=1000 * floor,
+        rows=rows,
+        absent={**absent, **failed},
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _progress(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{line:40}\r")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What people use today, each driven as its own documentation does."""
