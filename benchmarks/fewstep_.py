@@ -42,7 +42,7 @@ class Fewstep:
     def __init__(self, setting: Setting, learner: Learner, mapping: Mapping) -> None:
         self._setting, self._learner, self._mapping = setting, learner, mapping
         self._batch = tasks_of(setting)
-        self.how = _described(mapping)
+        self.how = str(mapping)
         self._workers = Workers(self._learner.model, self._mapping).__enter__()
         self._progress = self._train()
 
@@ -81,13 +81,10 @@ def eager(setting: Setting) -> Fewstep:
 
 
 def compiled(setting: Setting) -> Fewstep:
-    """All tasks at once, through torch.compile, where the library offers it."""
+    """All tasks at once, through torch.compile."""
     if setting.workload.net != "mlp":
         raise NotDrivenError("compilation is for small nets: on convolutions it takes minutes and gains nothing")
-    if "compile" not in {field.name for field in dataclasses.fields(Mapping)}:
-        raise NotDrivenError("not available: this version's Mapping has no compile=True")
-    mapping = dataclasses.replace(Mapping(chunk=setting.meta_batch), **{"compile": True})
-    return Fewstep(setting, learner_for(setting), mapping)
+    return Fewstep(setting, learner_for(setting), Mapping(chunk=setting.meta_batch, execution="compiled"))
 
 
 def learner_for(setting: Setting) -> Learner:
@@ -118,8 +115,3 @@ def predictions(learner: Learner, batch: Task, workers: Workers, steps: int) -> 
 
     outputs: Tensor = workers.map(one, batch)
     return outputs
-
-
-def _described(mapping: Mapping) -> str:
-    threads = "1 thread" if mapping.threads == 1 else f"{mapping.threads} threads"
-    return f"{threads}, {'task by task' if mapping.chunk == 1 else f'chunks of {mapping.chunk} tasks'}"

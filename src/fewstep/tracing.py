@@ -25,7 +25,7 @@ def traced(
 ) -> Callable[[Inputs], Outputs]:
     """`function` for inputs shaped like `example`: what it does in Python, branches too, it will do for all of them.
 
-    Outputs carry no graph. Raises `ValueError` where there is no compiler to compile with.
+    Outputs carry no graph. Raises `ValueError` where it cannot be compiled.
     """
     structure: list[Outputs] = []
 
@@ -49,14 +49,18 @@ def traced(
 
 
 def _compiled(graph: torch.fx.GraphModule, flat: list[Tensor]) -> Callable[..., list[Tensor]]:
+    for node in graph.graph.nodes:  # the compiler's tensors need not lie in memory as those that were traced
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+    graph.recompile()
     run: Callable[..., list[Tensor]] = torch.compile(graph)
     try:
         with torch.no_grad():
             run(*flat)
     except RuntimeError as error:  # torch's own kinds of error are all of this one
         raise ValueError(
-            f"execution='compiled' needs what torch.compile needs, on a CPU a C++ compiler such as g++; take 'traced': "
-            f"{str(error).strip().splitlines()[0]}"
+            f"execution='compiled': torch.compile, which on a CPU needs a C++ compiler such as g++, says "
+            f"'{str(error).strip().splitlines()[0]}'; take execution='traced'"
         ) from error
     return run
 
