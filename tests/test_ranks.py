@@ -28,7 +28,8 @@ from run_builders import identical, without_timing
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
 TESTS = Path(__file__).parent
-SECONDS = 300
+SECONDS = 600
+"""Far more than it takes, on a machine with other work too."""
 
 
 class Pair(NamedTuple):
@@ -161,10 +162,14 @@ def test_a_run_stopped_by_ctrl_c_and_resumed_is_bit_identical(pair):
 def test_a_killed_worker_is_started_again_and_ends_bit_identical(pair, tmp_path):
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
     command = [sys.executable, *launch, str(TESTS / "killed_worker.py"), *STROKES, "--out", str(tmp_path / "run")]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    assert told.returncode == 0, told.stderr
-    assert "failed (exitcode: -9) local_rank: 1" in told.stderr
-    assert re.search("started again; going on after update [23]\n", told.stderr)  # the first rank may save the third
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launcher:
+        try:
+            err = launcher.communicate(timeout=SECONDS)[1]
+        finally:
+            launcher.terminate()  # and its workers with it, which have sessions of their own
+    assert launcher.returncode == 0, err
+    assert "failed (exitcode: -9) local_rank: 1" in err
+    assert re.search("started again; going on after update [23]\n", err)  # the first rank may have saved the third
     assert_same_run(tmp_path / "run", pair.folder / "whole")
 
 
