@@ -68,24 +68,27 @@ def measure(name: str, options: Options, machine: Machine) -> Measured:
     rows = []
     floor = workload.floor_seconds(setting.meta_batch, machine.sgemm_gflops)
     with contextlib.ExitStack() as stack:
-        workers, hows = {}, {}
+        workers = []
         for contestant in errors:
-            workers[contestant] = stack.enter_context(Worker(contestant, setting))
+            worker = stack.enter_context(Worker(contestant, setting))
             try:
-                hows[contestant] = workers[contestant].how()
+                worker.wait()
+                workers.append(worker)
             except PeerError as error:
                 absent[contestant] = str(error)
-        ready = [workers[contestant] for contestant in hows]
-        timings, failed = interleaved(ready, options.pace, lambda line: _progress(f"{name}: {line}"))
-        for contestant, timing in timings.items():
+        timings, failed = interleaved(workers, options.pace, lambda line: _progress(f"{name}: {line}"))
+        for worker in workers:
+            if worker.name in failed:
+                continue
+            timing = timings[worker.name]
             row = Row(
-                contestant=contestant,
-                how=hows[contestant],
+                contestant=worker.name,
+                how=worker.how(),
                 timing=timing,
                 tasks_per_second=1000 * setting.meta_batch / timing.median,
                 floor_share=1000 * floor / timing.median,
-                peak_mib=workers[contestant].peak_mib(),
-                error=errors[contestant],
+                peak_mib=worker.peak_mib(),
+                error=errors[worker.name],
             )
             rows.append(row)
     return Measured(

@@ -17,7 +17,7 @@ class Contestant(Protocol):
     """One library's own way through one workload, holding θ and its Adam state."""
 
     how: str
-    """how it maps the tasks, in a few words"""
+    """how it maps the tasks, in a few words; known after the first iteration"""
 
     def answers(self) -> list[Answer]:
         """What an iteration computes at the initial θ, in every way in which it may be timed."""

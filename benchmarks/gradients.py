@@ -20,12 +20,12 @@ def check(names: Sequence[str], setting: Setting) -> tuple[dict[str, float], dic
     errors: dict[str, float] = {}
     failed: dict[str, str] = {}
     with Worker(REFERENCE, setting) as worker:
-        worker.how()
+        worker.wait()
         (expected,) = worker.answers()
     for name in names:
         with Worker(name, setting) as worker:
             try:
-                worker.how()
+                worker.wait()
                 errors[name] = max(relative_error(found, expected) for found in worker.answers())
             except PeerError as error:
                 failed[name] = str(error)

@@ -13,7 +13,8 @@ NOTES = """\
 - *× fewstep*: the median over fewstep's; above 1 is slower than fewstep.
 - *% of floor*: the floor is the multiply-adds of convolutions and linear layers that any exact method has to do
   directly (`benchmarks/flops.py` derives them), at the sgemm rate of all threads or of the device.
-- *peak MiB*: resident memory of a fresh process with all that it imports, or allocated on the device.
+- *peak MiB*: resident memory of a fresh process with all that it imports, or allocated on the device; where the
+  clock chooses among several ways (fewstep, jax-rewritten), of all that were tried.
 - *float64 error*: the largest relative error of the mean meta-gradient (evaluation: of the logits, or the loss where
   there are none) against the plain loop, before any timing, on fewer tasks; above 1e-8 it is marked.
 - fewstep runs `fewstep.training.updates` whole, with its checks for finite numbers, under the mapping that the clock

@@ -24,7 +24,7 @@ PROCESSES.set_forkserver_preload(["torch"])
 
 
 class PeerError(Exception):
-    """The contestant cannot take part; the message is the last line of why."""
+    """The contestant cannot take part; the message says why."""
 
 
 class Refused(NamedTuple):
@@ -55,9 +55,13 @@ class Worker:
             self._process.kill()
             self._process.join()
 
+    def wait(self) -> None:
+        """Until it is ready."""
+        self._receive()
+
     def how(self) -> str:
-        """How it maps tasks, once it is ready."""
-        told: str = self._receive()
+        """How it maps tasks; known after the first iteration."""
+        told: str = self._ask("how")
         return told
 
     def answers(self) -> list[Answer]:
@@ -75,7 +79,7 @@ class Worker:
         peak: float = self._ask("peak")
         return peak
 
-    def _ask(self, request: Literal["answers", "peak"] | int) -> Any:
+    def _ask(self, request: Literal["answers", "how", "peak"] | int) -> Any:
         with contextlib.suppress(OSError):  # where it has died, receiving says how
             self._connection.send(request)
         return self._receive()
@@ -98,11 +102,13 @@ def _serve(connection: Connection, name: str, setting: Setting) -> None:
         torch.set_default_dtype(setting.torch_dtype)  # or constants that a library keeps would be rounded to float32
         torch.backends.cudnn.allow_tf32 = False
         contestant = roster.build(name, setting)
-        connection.send(contestant.how)
+        connection.send("ready")
         while True:
             request = connection.recv()
             if request == "answers":
                 connection.send(contestant.answers())
+            elif request == "how":
+                connection.send(contestant.how)
             elif request == "peak":
                 connection.send(memory.peak_mib(setting.device, name))
             else:
@@ -115,7 +121,7 @@ def _serve(connection: Connection, name: str, setting: Setting) -> None:
         connection.send(Refused(f"not installed: {error}"))
     except Exception as error:  # noqa: BLE001  # a peer may fail in any way: the table says so
         lines = str(error).strip().splitlines() or [""]
-        connection.send(Refused(f"{type(error).__name__}: {lines[-1][:200]}"))
+        connection.send(Refused(f"{type(error).__name__}: {lines[0][:200]}"))
 
 
 def _timed(contestant: Contestant, iterations: int) -> float:

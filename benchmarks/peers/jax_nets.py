@@ -31,7 +31,7 @@ def conv4(phi: Weights, x: jax.Array) -> jax.Array:
 
 
 def conv4_rewritten(phi: Weights, x: jax.Array) -> jax.Array:
-    """The same with channels last: patches × matrix for a convolution, a reshape for a pool, ReLU after it."""
+    """The same with channels last: patches × matrix for a convolution, maxima of slices for a pool, ReLU after it."""
     x = x.transpose(0, 2, 3, 1)  # [N, H, W, C]
     for block in BLOCKS:
         x = _patches(x) @ _matrix(phi[f"{block}.conv.weight"]) + phi[f"{block}.conv.bias"]
@@ -59,7 +59,11 @@ def _matrix(weight: jax.Array) -> jax.Array:
 
 
 def _pool(x: jax.Array) -> jax.Array:
-    """2×2 maxima `[N, H // 2, W // 2, C]`, a last odd row and column dropped."""
-    count, height, width, channels = x.shape
-    x = x[:, : height // 2 * 2, : width // 2 * 2]
-    return x.reshape(count, height // 2, 2, width // 2, 2, channels).max((2, 4))
+    """2×2 maxima `[N, H // 2, W // 2, C]`, a last odd row and column dropped.
+
+    By pairs: the gradient of `max` over axes divides by the number of elements that equal the maximum, and with XLA
+    that gave NaN in second order.
+    """
+    height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    rows = jnp.maximum(x[:, 0:height:2], x[:, 1:height:2])
+    return jnp.maximum(rows[:, :, 0:width:2], rows[:, :, 1:width:2])
