@@ -77,3 +77,17 @@ def test_transforms_are_noticed():
     assert not is_transforming()
     assert torch.func.vmap(lambda x: x + is_transforming())(double(0.0)).item() == 1
     assert not is_transforming()
+
+
+def test_in_inference_mode_gradients_are_the_same():
+    with torch.inference_mode():
+        torch.testing.assert_close(grad(cubic, AT), GRADIENT)
+        outputs, pull_back, _ = vjp(lambda at: ([at["a"] ** 3], ()), {"a": double(2.0)})
+        torch.testing.assert_close(pull_back([torch.ones_like(outputs[0])]), {"a": double(12.0)})
+
+
+def test_a_gradient_is_differentiable_by_other_arguments_too():
+    """∂/∂x of ∂/∂a of a² x is 2 a."""
+    x = double(5.0).requires_grad_()
+    gradient = grad(lambda at, x: (at["a"] ** 2 * x).sum(), {"a": double(3.0)}, x)["a"]
+    torch.testing.assert_close(torch.autograd.grad(gradient, x)[0], double(6.0))

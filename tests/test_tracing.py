@@ -1,7 +1,7 @@
 """Functions traced once and run again, and mappings of which every update is."""
 
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -10,9 +10,11 @@ from builders import InDouble, smooth_net, smooth_task, stacked
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.reptile import Reptile
-from fewstep.core import Task
+from fewstep.autotune import _traced
+from fewstep.core import Meta, MetaGradient, Task
 from fewstep.learner import learner_of
 from fewstep.mapping import Mapping, Workers
+from fewstep.model import Model
 from fewstep.nets.mlp import MLP
 from fewstep.tasks.sinusoid import Sinusoid
 from fewstep.tracing import traced
@@ -93,3 +95,45 @@ def test_a_compiled_mean_equals_the_loop():
 def test_a_mapping_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         Mapping(**settings)
+
+
+class Annealed(NamedTuple):
+    """An algorithm of the user's own, whose inner rate falls with the update and nothing says so."""
+
+    @property
+    def inner_steps(self) -> int:
+        return 1
+
+    def order_at(self, update: int) -> int:
+        return 2
+
+    def loss_weights(self, update: int) -> tuple[float, ...]:
+        return (0.0, 1.0)
+
+    def init(self, model: Model, generator: torch.Generator) -> Meta:
+        return MAML(inner_lr=0.0).init(model, generator)
+
+    def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
+        return MAML(inner_lr=0.5 / (1 + update)).meta_gradient(model, meta, task, 0)
+
+
+def test_the_clock_does_not_choose_a_trace_that_would_not_hold():
+    """Nor does the time decide: a trace that is a thousand times as fast is refused."""
+    batch, slow = tasks(0, 1, 2, 3), Mapping(chunk=4)
+    chosen = [
+        _traced(learner_of(smooth_net(), algorithm), batch, slow, 1000.0)
+        for algorithm in (MAML(inner_lr=0.5), Annealed())
+    ]
+    assert chosen == [TRACED, slow]
+
+
+def test_other_learners_have_traces_of_their_own_and_inputs_may_lie_elsewhere_in_memory():
+    one, other = (learner_of(smooth_net(), MAML(inner_lr=rate)) for rate in (0.1, 2.0))
+    batch = tasks(0, 1, 2, 3)
+    turned = batch._replace(
+        support=batch.support._replace(x=batch.support.x.transpose(-1, -2).contiguous().transpose(-1, -2))
+    )
+    with Workers(one.model, TRACED) as again, Workers(one.model, Mapping()) as loop:
+        for learner, given in ((one, batch), (other, batch), (other, turned)):
+            found, expected = (meta_gradient(learner, given, workers, 0) for workers in (again, loop))
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)

@@ -1,10 +1,13 @@
 """The choice of a mapping by the clock: a few candidates on real tasks, the fastest wins."""
 
+import dataclasses
 import logging
 import os
 import time
 
-from fewstep.core import Task
+import torch
+
+from fewstep.core import Task, tensors_of
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
 from fewstep.ranks import ALONE, Ranks
@@ -18,6 +21,8 @@ WORTHWHILE = 1.5
 """The gain of one chunk size over the one before that makes a larger one worth trying: batching every task of a
 convolutional net on a CPU is slow and takes gigabytes, so it is not even tried where small chunks gain little."""
 
+LATER = 1000
+"""An update at which an algorithm that anneals anything by itself is another than at the start."""
 CHEAP_SECONDS = 0.2
 """An update that takes less is of a small net, of which every chunk size may be tried."""
 MOST_TRIALS, ENOUGH_SECONDS = 10, 0.2
@@ -65,10 +70,25 @@ def _traced(learner: Learner, batch: Task, best: Mapping, best_seconds: float) -
     mapping = Mapping(chunk=len(batch.support.x), execution="traced")
     try:
         seconds = seconds_per_task(learner, batch, mapping)
-    except RuntimeError as error:
+        is_same = _runs_again_alike(learner, batch, mapping)
+    except (RuntimeError, ValueError) as error:
         logger.info("run as written: this net cannot be traced (%s)", str(error).partition("\n")[0])
         return best
+    if not is_same:
+        logger.info("run as written: the net or the algorithm counts its calls, which a trace would not")
+        return best
     return mapping if best_seconds / seconds > NOTICEABLE else best
+
+
+def _runs_again_alike(learner: Learner, batch: Task, mapping: Mapping) -> bool:
+    """Whether a trace still holds for other images and at a later update."""
+    darker = Task(batch.support._replace(x=batch.support.x / 2), batch.query)
+    written = dataclasses.replace(mapping, execution="eager")
+    with Workers(learner.model, mapping) as again, Workers(learner.model, written) as anew:
+        meta_gradient(learner, batch, again, 0)
+        found, expected = (meta_gradient(learner, darker, workers, LATER)[0] for workers in (again, anew))
+    pairs = zip(tensors_of(found.gradient), tensors_of(expected.gradient), strict=True)
+    return all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for one, other in pairs)
 
 
 def _batched(learner: Learner, batch: Task) -> Mapping:

@@ -1,8 +1,8 @@
 """Gradients and vector-Jacobian products of functions of named tensors, by whichever way is exact and fast.
 
 Inside a vmap they are `torch.func`'s: a whole meta-gradient within the vmap is exact, where one taken outside of it
-is silently wrong. Outside of any transform they are the autograd engine's, which does the same in less time, and in
-which a hand-written `torch.autograd.Function` runs.
+is silently wrong. Outside of any transform they are the autograd engine's, which takes less time, and in which a
+hand-written `torch.autograd.Function` runs.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,14 @@ def is_transforming() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def _is_left_to_torch() -> bool:
+    """Whether `torch.func` is to do it: within its transforms, and in inference mode, which records no graph."""
+    return is_transforming() or torch.is_inference_mode_enabled()
+
+
 def grad(function: Callable[..., Tensor], at: Params, *arguments: Any) -> Params:
-    """∇ function(at, *arguments), a scalar, by `at`; differentiable in turn where a tensor of `at` requires that."""
-    if is_transforming():
+    """∇ function(at, *arguments), a scalar, by `at`; differentiable in turn where any tensor given requires that."""
+    if _is_left_to_torch():
         gradient: Params = torch.func.grad(function)(at, *arguments)
         return gradient
     return grad_with_aux(lambda *given: (function(*given), ()), at, *arguments)[0]
@@ -31,10 +36,11 @@ def grad(function: Callable[..., Tensor], at: Params, *arguments: Any) -> Params
 
 def grad_with_aux(function: Callable[..., tuple[Tensor, Tree]], at: Params, *arguments: Any) -> tuple[Params, Tree]:
     """The same of a function that returns further tensors beside the scalar, which come detached."""
-    if is_transforming():
+    if _is_left_to_torch():
         both: tuple[Params, Tree] = torch.func.grad(function, has_aux=True)(at, *arguments)
         return both
-    is_differentiable = torch.is_grad_enabled() and any(value.requires_grad for value in at.values())
+    given = [*at.values(), *(tensor for argument in arguments for tensor in _tensors_in(argument))]
+    is_differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     with torch.enable_grad():
         # nodes of their own, which nothing but `function` reads: else a path from one to another would count too
         inputs = {name: value.view_as(value) if is_differentiable else _leaf(value) for name, value in at.items()}
@@ -50,7 +56,7 @@ def vjp(function: Callable[[Tree], tuple[Any, Any]], at: Tree) -> tuple[Any, Cal
 
     `function` returns both, outputs first. The pull-back works once.
     """
-    if is_transforming():
+    if _is_left_to_torch():
         outputs, pull, *rest = torch.func.vjp(function, at, has_aux=True)
         return outputs, lambda cotangent: pull(cotangent)[0], rest[0]
     leaves = map_tensors(_leaf, at)
@@ -62,6 +68,10 @@ def vjp(function: Callable[[Tree], tuple[Any, Any]], at: Tree) -> tuple[Any, Cal
         return map_tensors(lambda leaf: next(gradients), leaves)
 
     return map_tensors(torch.detach, outputs), pull_back, map_tensors(torch.detach, aux)
+
+
+def _tensors_in(argument: Any) -> list[Tensor]:
+    return tensors_of(argument) if isinstance(argument, Tensor | dict | list | tuple) else []
 
 
 def _leaf(value: Tensor) -> Tensor:

@@ -75,7 +75,8 @@ def create(
     batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(built.learner.device)
     mapping = mapping or ranks.from_first(lambda: choose_mapping(built.learner, batch, threads, ranks))
     logger.info("mapping: %s", mapping)
-    warn_if_too_large(built.learner, batch, mapping)
+    if ranks.is_first:
+        warn_if_too_large(built.learner, batch, mapping)
     experiment = Experiment(
         folder=folder,
         recipe=recipe,

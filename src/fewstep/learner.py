@@ -85,7 +85,13 @@ class Learner:
             is_stochastic=model.is_stochastic or draws,
             is_transductive=model.is_transductive or mixes,
         )
+        _check_recomputation(self.algorithm, seen)
         return dataclasses.replace(self, model=seen)
+
+
+def _check_recomputation(algorithm: Algorithm, model: Model) -> None:
+    if model.is_stochastic and getattr(algorithm, "recompute", False):
+        raise ValueError("recompute=True computes every inner step twice, and this net draws other numbers each time")
 
 
 def _watched(model: Model, theta: Params, x: Tensor) -> tuple[Tensor, bool]:
@@ -128,6 +134,7 @@ def learner_of(
     The net is copied; θ starts from its parameters. Learned tensors are leaves that require gradients.
     """
     model = model_of(net, loss=loss, norm=norm)
+    _check_recomputation(algorithm, model)
     generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "init"))
     meta = algorithm.init(model, generator)
     learned = map_tensors(lambda tensor: tensor.detach().requires_grad_(), meta.learned)

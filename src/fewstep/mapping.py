@@ -92,8 +92,10 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._intra_op_threads)
+        try:
+            self._pool.shutdown(cancel_futures=True)
+        finally:
+            torch.set_num_threads(self._intra_op_threads)
 
     def map(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
         """`function` of each task, its tensors stacked to lead with `[T]`; `step` seeds dropout, if there is any."""
@@ -112,7 +114,8 @@ class Workers:
         """The mean over tasks of `function` of each: summed in task order on every rank, then over ranks at once.
 
         Added up as tasks are done, so that no more of them are held than are at work. `given` holds all tensors that
-        `function` reads besides, `phase` tells apart what else it depends on: a traced one runs again for its like.
+        `function` reads besides, and `phase` tells apart functions and all else that they depend on: a traced one runs
+        again for its like, whatever Python it was traced from.
         """
         if self.mapping.execution == "eager":
             parts = self._share(lambda model, task: function(model, given, task), tasks, step)
@@ -156,7 +159,7 @@ class Workers:
         is_compiled = self.mapping.execution == "compiled"
         for first in range(0, max(len(places), 1), self.mapping.chunk):
             inputs = (given, mine.select(slice(first, first + self.mapping.chunk)))
-            key = (phase, *((tensor.shape, tensor.dtype) for tensor in tensors_of(inputs)))
+            key = (phase, *((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors_of(inputs)))
             if key not in self._graphs:
                 summed = partial(_summed, function, self._model)
                 self._graphs[key] = traced(summed, inputs, is_compiled=is_compiled)

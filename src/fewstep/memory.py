@@ -1,6 +1,7 @@
 """What a meta-gradient keeps in memory, foretold from its first inner steps, beside what there is."""
 
 import contextlib
+import copy
 import dataclasses
 import logging
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fewstep import seeding
 from fewstep.core import Task, tensors_of
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
@@ -24,14 +26,15 @@ def warn_if_too_large(learner: Learner, batch: Task, mapping: Mapping) -> None:
     available = available_bytes(learner.device)
     if available is None:
         return
-    needed = estimated_bytes(learner, batch.select(0)) * mapping.threads * mapping.chunk
+    at_work = min(mapping.threads * mapping.chunk, len(batch.support.x))
+    needed = at_work * estimated_bytes(learner, batch.select(0))
     if needed > available:
+        ways = "take fewer threads or smaller chunks" if at_work > 1 else "take a smaller net or fewer examples"
+        if getattr(learner.algorithm, "recompute", True) is False:
+            ways += ", or set algorithm.recompute, which keeps one inner step at a time"
         logger.warning(
-            "memory: about %.1f GB for %d tasks at a time, and %.1f GB are free; take fewer threads or smaller chunks, "
-            "or set algorithm.recompute, which keeps one inner step at a time",
-            needed / 1e9,
-            mapping.threads * mapping.chunk,
-            available / 1e9,
+            "memory: about %.1f GB for %d task(s) at a time, and %.1f GB are free; %s",
+            *(needed / 1e9, at_work, available / 1e9, ways),
         )
 
 
@@ -64,9 +67,10 @@ def _with_steps(learner: Learner, steps: int) -> Learner:
 
 def held_bytes(learner: Learner, task: Task) -> int:
     """The most bytes that graphs held at once while one task's meta-gradient was computed."""
-    held = _Held()
-    with torch.autograd.graph.saved_tensors_hooks(held.keep, lambda kept: kept.tensor):
-        learner.algorithm.meta_gradient(learner.model, learner.meta, task, 0)
+    held, model = _Held(), copy.deepcopy(learner.model)  # not its own: a forward may count its calls
+    hooks = torch.autograd.graph.saved_tensors_hooks(held.keep, lambda kept: kept.tensor)
+    with seeding.seeded(0, "memory"), hooks:
+        learner.algorithm.meta_gradient(model, learner.meta, task, 0)
     return held.most
 
 

@@ -25,7 +25,7 @@ def traced(
 ) -> Callable[[Inputs], Outputs]:
     """`function` for inputs shaped like `example`: what it does in Python, branches too, it will do for all of them.
 
-    Outputs carry no graph. Raises `ValueError` where it cannot be compiled.
+    Outputs carry no graph. Raises `ValueError` where it cannot be traced or compiled.
     """
     structure: list[Outputs] = []
 
@@ -35,7 +35,13 @@ def traced(
         return tensors_of(outputs)
 
     flat = [tensor.detach() for tensor in tensors_of(example)]
-    graph = make_fx(of_flat)(*flat)
+    try:
+        graph = make_fx(of_flat)(*flat)
+    except RuntimeError as error:
+        raise ValueError(f"execution='traced': cannot be traced ({_first_line(error)}); take 'eager'") from error
+    for node in graph.graph.nodes:  # other tensors need not lie in memory as those that were traced
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
     graph.graph.eliminate_dead_code()
     graph.recompile()
     run: Callable[..., list[Tensor]] = _compiled(graph, flat) if is_compiled else graph
@@ -49,10 +55,6 @@ def traced(
 
 
 def _compiled(graph: torch.fx.GraphModule, flat: list[Tensor]) -> Callable[..., list[Tensor]]:
-    for node in graph.graph.nodes:  # the compiler's tensors need not lie in memory as those that were traced
-        if node.target is torch.ops.aten.view.default:
-            node.target = torch.ops.aten.reshape.default
-    graph.recompile()
     run: Callable[..., list[Tensor]] = torch.compile(graph)
     try:
         with torch.no_grad():
@@ -60,9 +62,13 @@ def _compiled(graph: torch.fx.GraphModule, flat: list[Tensor]) -> Callable[..., 
     except RuntimeError as error:  # torch's own kinds of error are all of this one
         raise ValueError(
             f"execution='compiled': torch.compile, which on a CPU needs a C++ compiler such as g++, says "
-            f"'{str(error).strip().splitlines()[0]}'; take execution='traced'"
+            f"'{_first_line(error)}'; take execution='traced'"
         ) from error
     return run
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _rebuilt(tree: Any, tensors: Any) -> Any:

@@ -125,7 +125,7 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
         outcome = algorithm.meta_gradient(model, meta, task, update)
         return outcome, score(model, outcome.logits, task.query.y)
 
-    phase = (algorithm.order_at(update), algorithm.loss_weights(update))
+    phase = (repr(algorithm), algorithm.order_at(update), algorithm.loss_weights(update))
     outcome, scores = workers.mean(one, learner.meta, batch, step=update, phase=phase)
     return outcome, scores.item()
 

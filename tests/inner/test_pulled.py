@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import nn
 
 from builders import RULES, smooth_net, smooth_task, stacked
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.core import MetaGradient
 from fewstep.learner import learner_of
+from fewstep.memory import held_bytes
 
 ALGORITHMS = {
     "no step": MAML(inner_lr=0.2, inner_steps=0),
@@ -45,28 +46,16 @@ def test_recomputed_gradients_are_the_same_inside_a_vmap():
     torch.testing.assert_close(gradients(True), gradients(False), rtol=1e-12, atol=1e-12)
 
 
-class Held:
-    """A tensor that a graph keeps for its backward pass; `most` is the most bytes that all of them had at once."""
-
-    now = most = 0
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        Held.now += tensor.nbytes
-        Held.most = max(Held.most, Held.now)
-
-    def __del__(self) -> None:
-        Held.now -= self.tensor.nbytes
-
-
 def most_held(steps: int, recompute: bool) -> int:
     learner = learner_of(smooth_net(), MAML(inner_lr=0.2, inner_steps=steps, recompute=recompute))
-    Held.now = Held.most = 0
-    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-        learner.algorithm.meta_gradient(learner.model, learner.meta, smooth_task(), 0)
-    return Held.most
+    return held_bytes(learner, smooth_task())
 
 
 def test_what_graphs_hold_does_not_grow_with_the_steps_where_they_are_recomputed():
     assert most_held(steps=8, recompute=True) == most_held(steps=2, recompute=True) > 0
     assert most_held(steps=8, recompute=False) > 3 * most_held(steps=2, recompute=False)
+
+
+def test_a_net_that_draws_random_numbers_cannot_be_recomputed():
+    with pytest.raises(ValueError, match="draws other numbers each time"):
+        learner_of(nn.Sequential(nn.Linear(2, 2), nn.Dropout()), MAML(inner_lr=0.2, recompute=True))

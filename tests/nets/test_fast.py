@@ -1,6 +1,8 @@
 """The fast copies of layers against torch's own, to the second derivative, in float64."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -116,23 +118,75 @@ def test_layers_that_hooks_watch_stay_and_see_what_they_would_see():
     assert len(seen) == 1
 
 
-def test_a_layer_used_twice_is_still_one_layer():
-    layer = nn.Conv2d(3, 3, 3, padding=1)
-    made = fast(nn.Sequential(layer, nn.ReLU(), layer))
-    assert made[0] is made[2]
+class Own(nn.Module):
+    """A net with code of its own around a convolution and a norm."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU())
+        self.path = [self.body[0]]
+        self._forward = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._forward(self, x)
 
 
-def test_a_net_that_overwrites_the_outputs_of_its_norm_is_served():
-    class Overwriting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = nn.BatchNorm2d(3)
+OWN = {
+    "looks at how outputs lie in memory": lambda net, x: net.body(x).view(len(x), -1),
+    "runs part of a row": lambda net, x: net.body[2](net.body[:2](x) + x),
+    "keeps a layer in a list": lambda net, x: net.body(x) + net.path[0](x),
+    "asks for a kind of layer": lambda net, x: net.body(x) * isinstance(net.body[0], nn.Conv2d),
+    "reads an attribute": lambda net, x: net.body(x) * net.body[0].out_channels,
+    "overwrites outputs": lambda net, x: nn.functional.relu(net.body[1](net.body[0](x)), inplace=True),
+}
 
-        def forward(self, x: Tensor) -> Tensor:
-            return nn.functional.relu(self.norm(x), inplace=True)
 
-    net = drawn(Overwriting())
+@pytest.mark.parametrize("forward", OWN.values(), ids=OWN)
+def test_a_net_with_code_of_its_own_computes_what_it_says(forward: Callable[[Any, Tensor], Tensor]):
+    net = drawn(Own(forward))
+    torch.testing.assert_close(derivatives(fast(net), images(1)), derivatives(net, images(1)), **EXACT)
+
+
+@pytest.mark.parametrize("twice", [nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)], ids=["convolution", "norm"])
+def test_a_row_that_uses_a_layer_twice_has_its_gradient(twice: nn.Module):
+    net = drawn(nn.Sequential(twice, nn.ReLU(), nn.Sequential(twice, nn.Tanh())))
     torch.testing.assert_close(derivatives(fast(net), images(3)), derivatives(net, images(3)), **EXACT)
+
+
+def test_what_follows_may_overwrite_its_inputs():
+    net = drawn(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d([2, 2]), nn.Hardtanh(-0.5, 0.5, inplace=True)))
+    assert isinstance(fast(net)[2], nn.Identity)
+    torch.testing.assert_close(derivatives(fast(net), images(3)), derivatives(net, images(3)), **EXACT)
+
+
+def third(net: nn.Module, x: Tensor) -> Tensor:
+    """A derivative of the squared second one."""
+    x = x.detach().requires_grad_()
+    (first,) = torch.autograd.grad(net(x).pow(3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.pow(2).sum(), x, create_graph=True)
+    return torch.autograd.grad(second.pow(2).sum(), x)[0]
+
+
+def test_the_third_derivative_is_right_or_refused():
+    convolution, norm = drawn(nn.Conv2d(2, 3, 3)), drawn(nn.BatchNorm2d(3))
+    torch.testing.assert_close(third(fast(convolution), images(2)), third(convolution, images(2)), **EXACT)
+    with pytest.raises(RuntimeError, match="third derivative"):
+        third(fast(norm), images(3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((2, 5, 4, 4), "5 elements"), ((2, 3, 4), "4D input"), ((1, 3, 1, 1), "1 value")]
+)
+def test_inputs_that_a_norm_refuses_are_refused(shape: tuple[int, ...], message: str):
+    for net in (on_batch_statistics(nn.BatchNorm2d(3)), fast(on_batch_statistics(nn.BatchNorm2d(3)))):
+        with pytest.raises((ValueError, RuntimeError), match=message):
+            net(torch.zeros(shape))
+
+
+def test_under_autocast_it_is_torch_s_own():
+    net = on_batch_statistics(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU()))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(fast(net)(images(1).float()), net(images(1).float()))
 
 
 def test_the_original_is_left_as_it_is():
@@ -147,9 +201,3 @@ def test_inside_a_vmap_it_is_torch_s_own():
     tasks = torch.stack([images(2), 2 * images(2)])
     made = fast(net)
     torch.testing.assert_close(torch.func.vmap(made)(tasks), torch.stack([net(x) for x in tasks]), **EXACT)
-
-
-def test_a_single_value_a_channel_is_refused_as_torch_refuses_it():
-    net = fast(on_batch_statistics(nn.BatchNorm2d(3)))
-    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
-        net(torch.zeros(1, 3, 1, 1))

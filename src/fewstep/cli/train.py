@@ -127,11 +127,14 @@ def _mapping(arguments: TrainArguments, ranks: Ranks) -> Mapping | None:
     """What --threads, --chunk and --execution fix; None where the clock is to choose."""
     if arguments.execution in ("traced", "compiled"):
         chunk = arguments.recipe.training.meta_batch if arguments.chunk is None else arguments.chunk
-        return Mapping(threads=arguments.threads or 1, chunk=chunk, execution=arguments.execution)
-    if arguments.chunk is None and arguments.execution is None:
+        threads = 1 if arguments.threads is None else arguments.threads
+        return Mapping(threads=threads, chunk=chunk, execution=arguments.execution)
+    if arguments.chunk is None:
+        if arguments.execution is not None:
+            raise ValueError("--execution eager fixes the mapping and needs --chunk: 1 is task by task")
         return None
     threads = available_threads(ranks.local_count) if arguments.threads is None else arguments.threads
-    return Mapping(threads=threads, chunk=arguments.chunk or 1)
+    return Mapping(threads=threads, chunk=arguments.chunk)
 
 
 def _show(recipe: Recipe, folder: Path, arguments: TrainArguments) -> int:

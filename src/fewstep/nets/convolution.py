@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import Function, once_differentiable
+from torch.autograd.function import Function
 
 from fewstep.differentiation import is_transforming
 
@@ -35,10 +35,15 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x: [N, C, H, W]`, or `[C, H, W]`."""
-        if is_transforming() or x.dim() != 4:
+        if is_plain(x):
             return F.conv2d(x, self.weight, self.bias, *self.geometry)
         outputs: Tensor = _Convolve.apply(_channels_last(x), self.weight, self.bias, self.geometry)  # type: ignore[no-untyped-call]
         return outputs
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether torch's own operations are to be taken: in transforms, under autocast, for inputs `[C, H, W]` or none."""
+    return is_transforming() or torch.is_autocast_enabled(x.device.type) or x.dim() != 4 or x.numel() == 0
 
 
 def replaces(layer: nn.Module) -> bool:
@@ -79,7 +84,6 @@ class _Pull(Function):
         return _gradients(gradient, x, weight, geometry, wanted)
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, by_x: Tensor | None, by_weight: Tensor | None, by_bias: Tensor | None
     ) -> tuple[Tensor | None, ...]:
@@ -90,7 +94,7 @@ class _Pull(Function):
             outputs, by_bias = F.conv2d(x, by_weight, by_bias, *geometry), None
         if by_x is not None:
             more = F.conv2d(by_x, weight, by_bias, *geometry)
-            outputs, by_bias = more if outputs is None else outputs.add_(more), None
+            outputs, by_bias = more if outputs is None else outputs + more, None
         if by_bias is not None:
             outputs = by_bias.view(-1, 1, 1).expand_as(gradient)
         of_x = of_weight = None

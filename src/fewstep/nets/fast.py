@@ -1,48 +1,58 @@
-"""A copy of any net whose convolutions and batch norms take second derivatives fast: same names, same values."""
+"""A net of torch's own layers in a row, whose convolutions and batch norms take second derivatives fast."""
 
 import copy
+from collections import Counter
 from itertools import takewhile
 
 from torch import nn
 
 from fewstep.nets import convolution, normalisation
 from fewstep.nets.convolution import Convolution
-from fewstep.nets.normalisation import After, Normalised, what_follows
+from fewstep.nets.normalisation import Normalised, what_follows
+
+KNOWN = ("torch.nn.", "fewstep.")
+"""Where layers come from whose forward is known to take inputs in any memory layout."""
 
 
 def fast(net: nn.Module) -> nn.Module:
-    """A copy of `net`. In an `nn.Sequential`, a batch norm takes over the activation and pooling behind it.
+    """A copy of `net`: same names, same values. A batch norm takes over the activation and pooling behind it.
 
-    Layers that hooks watch stay as they are.
+    A net with code of its own, which may look at its layers or at how their outputs lie in memory, is copied as it is;
+    so are layers that hooks watch.
     """
-    return _fast(copy.deepcopy(net), After(), {})
+    net = copy.deepcopy(net)
+    return _fast(net) if _is_row(net) and not _has_shared_layers(net) else net
 
 
-def _fast(net: nn.Module, after: After, done: dict[tuple[int, After], nn.Module]) -> nn.Module:
+def _is_row(net: nn.Module) -> bool:
+    if type(net) is nn.Sequential and "forward" not in net.__dict__ and not _is_watched(net):
+        return all(_is_row(layer) for layer in net)
+    return not list(net.children()) and type(net).__module__.startswith(KNOWN) and "forward" not in net.__dict__
+
+
+def _has_shared_layers(net: nn.Module) -> bool:
+    return max(Counter(id(layer) for _, layer in net.named_modules(remove_duplicate=False)).values()) > 1
+
+
+def _fast(net: nn.Module, behind: tuple[nn.Module, ...] = ()) -> nn.Module:
     if _is_watched(net):
         return net
     if isinstance(net, nn.Conv2d) and convolution.replaces(net):
-        return done.setdefault((id(net), after), Convolution(net))
+        return Convolution(net)
     if isinstance(net, nn.BatchNorm2d) and normalisation.replaces(net):
-        return done.setdefault((id(net), after), Normalised(net, after))
-    if type(net) is nn.Sequential:
-        _take_over(net, done)
-        return net
-    for name, child in net._modules.items():  # named_children() leaves out a layer's second name
-        if child is not None:
-            setattr(net, name, _fast(child, After(), done))
+        return Normalised(net, what_follows(behind)[0])
+    if isinstance(net, nn.Sequential):
+        _replace_layers(net)
     return net
 
 
-def _take_over(row: nn.Sequential, done: dict[tuple[int, After], nn.Module]) -> None:
+def _replace_layers(row: nn.Sequential) -> None:
     layers, names = list(row), list(row._modules)
     position = 0
     while position < len(layers):
-        after, taken = After(), 0
-        if normalisation.replaces(layers[position]) and not _is_watched(layers[position]):
-            behind = takewhile(lambda layer: not _is_watched(layer), layers[position + 1 :])
-            after, taken = what_follows(list(behind))
-        row._modules[names[position]] = _fast(layers[position], after, done)
+        behind = tuple(takewhile(lambda layer: not _is_watched(layer), layers[position + 1 :]))
+        row._modules[names[position]] = _fast(layers[position], behind)
+        taken = what_follows(behind)[1] if isinstance(row[position], Normalised) else 0
         for name in names[position + 1 : position + 1 + taken]:
             row._modules[name] = nn.Identity()
         position += 1 + taken

@@ -7,14 +7,16 @@ Activations that are rectified lines do not decrease, so they commute with the m
 is a quarter of the values.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import Function, once_differentiable
+from torch.autograd.function import Function
+from torch.nn.modules.utils import _pair
 
-from fewstep.differentiation import is_transforming
+from fewstep.nets.convolution import is_plain
 
 
 class After(NamedTuple):
@@ -34,15 +36,18 @@ class Normalised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x: [N, C, H, W]`, to half the height and width where it pools."""
-        if is_transforming() or x.numel() == x.shape[1]:  # a single value a channel: torch says what is wrong
+        if x.dim() != 4:
+            raise ValueError(f"expected 4D input (got {x.dim()}D input)")
+        is_fit = x.shape[1] == len(self.weight) and x.numel() > x.shape[1]  # else torch says what is wrong
+        if is_plain(x) or not is_fit:
             normed = F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
             pooled = F.max_pool2d(normed, 2) if self.after.pools else normed
-            return pooled if self.after.slope == 1 else F.leaky_relu(pooled, self.after.slope)
+            return _rectified(pooled, self.after.slope)
         outputs: Tensor = _Normalise.apply(x, self.weight, self.bias, self.eps, self.after)  # type: ignore[no-untyped-call]
         return outputs
 
 
-def what_follows(layers: list[nn.Module]) -> tuple[After, int]:
+def what_follows(layers: Sequence[nn.Module]) -> tuple[After, int]:
     """What a batch norm can take over of the layers behind it, and how many they are."""
     slope, taken = 1.0, 0
     if layers and type(layers[0]) in (nn.ReLU, nn.LeakyReLU):
@@ -55,23 +60,25 @@ def what_follows(layers: list[nn.Module]) -> tuple[After, int]:
 
 def replaces(layer: nn.Module) -> bool:
     """Whether a `Normalised` can stand in for `layer`."""
-    return type(layer) is nn.BatchNorm2d and layer.affine and layer.running_mean is None
+    if type(layer) is not nn.BatchNorm2d or layer.running_mean is not None:
+        return False
+    return layer.weight is not None and layer.bias is not None
 
 
 def _halves(layer: nn.Module) -> bool:
     if type(layer) is not nn.MaxPool2d or layer.ceil_mode or layer.return_indices:
         return False
-    sizes = {layer.kernel_size, layer.stride} <= {2, (2, 2)}
-    return sizes and layer.padding in (0, (0, 0)) and layer.dilation in (1, (1, 1))
+    moves = ((layer.kernel_size, 2), (layer.stride, 2), (layer.padding, 0), (layer.dilation, 1))
+    return all(found == wanted or tuple(_pair(found)) == (wanted, wanted) for found, wanted in moves)
 
 
 class _Normalise(Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, gamma: Tensor, beta: Tensor, eps: float, after: After) -> Tensor:
         normed, mean, inverse = torch.ops.aten.native_batch_norm(y, gamma, beta, None, None, True, 0.0, eps)
-        outputs, chosen = torch.ops.aten.max_pool2d_with_indices(normed, [2, 2]) if after.pools else (normed, None)
-        outputs = _rectified(outputs, after.slope)
-        kept = None if after.slope == 1 else outputs  # what nothing needs may be overwritten, as behind any batch norm
+        pooled, chosen = torch.ops.aten.max_pool2d_with_indices(normed, [2, 2]) if after.pools else (normed, None)
+        outputs = _rectified(pooled, after.slope)
+        kept = None if after.slope == 1 else pooled  # not the outputs: who gets them may overwrite them
         ctx.save_for_backward(y, gamma, mean, inverse, kept, chosen)
         ctx.eps, ctx.after = eps, after
         return outputs
@@ -79,17 +86,16 @@ class _Normalise(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         y, gamma, mean, inverse, kept, chosen = ctx.saved_tensors
-        outputs = None if kept is None else kept.detach()
-        batch = _Batch(mean.detach(), inverse.detach(), outputs, chosen, ctx.eps, ctx.after)
+        batch = _Batch(mean, inverse, kept, chosen, ctx.eps, ctx.after)
         return *_Pull.apply(gradient, y, gamma, batch), None, None  # type: ignore[no-untyped-call]
 
 
 class _Batch(NamedTuple):
-    """What the forward found: `mean, inverse: [C]` (1/σ), `outputs` and the `chosen` positions `[N, C, h, w]`."""
+    """What the forward found: `mean, inverse: [C]` (1/σ), what was `rectified` and what `chosen`, `[N, C, h, w]`."""
 
     mean: Tensor
     inverse: Tensor
-    outputs: Tensor | None
+    rectified: Tensor | None
     chosen: Tensor | None
     eps: float
     after: After
@@ -100,8 +106,8 @@ class _Batch(NamedTuple):
         if slope == 1:
             return gradient
         if slope == 0:
-            return torch.ops.aten.threshold_backward(gradient, self.outputs, 0)  # type: ignore[no-any-return]
-        return torch.ops.aten.leaky_relu_backward(gradient, self.outputs, slope, True)  # type: ignore[no-any-return]
+            return torch.ops.aten.threshold_backward(gradient, self.rectified, 0)  # type: ignore[no-any-return]
+        return torch.ops.aten.leaky_relu_backward(gradient, self.rectified, slope, False)  # type: ignore[no-any-return]
 
     def spread(self, gradient: Tensor, y: Tensor) -> Tensor:
         """To the positions that the maximum chose."""
@@ -142,8 +148,9 @@ class _Pull(Function):
         return projected * _wide(gamma), by_gamma, by_beta
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, u: Tensor, to_gamma: Tensor, to_beta: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # μ and σ are constants from here on
+            raise RuntimeError("fewstep differentiates batch norms twice, and this is asked for the third derivative")
         y, gamma, projected, at_maxima, by_gamma = ctx.saved_tensors
         batch: _Batch = ctx.batch
         values = y.numel() // len(gamma)
@@ -169,7 +176,6 @@ def _wide(channels: Tensor) -> Tensor:
 
 
 def _rectified(values: Tensor, slope: float) -> Tensor:
-    """In place: `values` are our own."""
     if slope == 1:
         return values
-    return values.relu_() if slope == 0 else F.leaky_relu_(values, slope)
+    return F.relu(values) if slope == 0 else F.leaky_relu(values, slope)
