@@ -220,7 +220,7 @@ def test_the_run_folder_says_what_was_overridden_and_how_it_was_run(finished):
     assert (header["recipe"]["training"]["updates"], header["recipe"]["training"]["meta_batch"]) == (6, 2)
     assert header["recipe"]["net"] == {"kind": "MLP", "hidden": [8], "activation": "relu"}
     assert header["recipe"]["algorithm"]["inner_lr"] == 0.01
-    assert (header["seed"], header["mapping"]) == (0, {"threads": 1, "chunk": 1})
+    assert (header["seed"], header["mapping"]) == (0, {"threads": 1, "chunk": 1, "execution": "eager"})
     assert {"torch", "numpy", "python", "fewstep"} <= header["versions"].keys()
 
 
