@@ -96,7 +96,8 @@ class RayTasks:
         except RayTaskError as error:  # not the run's own, which is an outcome: the worker cannot even begin
             return Outcome(job, "failed", f"its Ray worker cannot run it: {error.cause}")
         except RayError as error:
-            return Outcome(job, "failed", f"its Ray worker died, after {self._retries} retries too: {error}")
+            first = str(error).strip().partition("\n")[0]
+            return Outcome(job, "failed", f"its Ray worker died, after {self._retries} retries too: {first}")
         return outcome._replace(job=job)
 
 
