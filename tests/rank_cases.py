@@ -17,7 +17,7 @@ from torch import nn
 
 import fewstep
 from builders import InDouble, image_splits, smooth_net
-from fewstep import cli, evaluation, run
+from fewstep import cli, evaluation, run, torchrun
 from fewstep.algorithm import Algorithm
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
@@ -184,6 +184,8 @@ def main(folder: Path) -> None:
                 ranks.sum(torch.ones(1))
         except LostError as error:
             found["lost"] = str(error)
+    torchrun._leave()
+    found["threads left"] = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     torch.save(found, folder / f"rank{ranks.rank}.pt")
 
 

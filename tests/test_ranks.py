@@ -128,6 +128,11 @@ def test_a_rank_that_loses_another_ends_with_an_error(pair):
     assert pair.found[0]["lost"].startswith("rank 0 lost another one, whose own words say why")
 
 
+def test_no_thread_of_the_group_outlives_it(pair):
+    """One that did would abort the process at its end, once in a while."""
+    assert not [name for found in pair.found for name in found["threads left"] if "gloo" in name]
+
+
 def test_commands_end_alike_and_the_first_rank_alone_speaks(pair):
     expected = {"whole": 0, "stopped": 130, "resumed": 0, "evaluated": 0, "refused": 1}
     assert [found["commands"] for found in pair.found] == [expected] * 2

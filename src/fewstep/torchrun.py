@@ -1,6 +1,7 @@
 """How the processes that torchrun has started find each other, as often as it starts them."""
 
 import atexit
+import importlib
 import os
 import socket
 import time
@@ -46,6 +47,8 @@ def is_restarted(ranks: Ranks) -> bool:
 def _connect(ranks: Ranks) -> None:
     if ranks.local_count == ranks.count:
         _stay_on_this_machine()
+    # a module whose functions have the group that there is at its import as a default, and would keep it from ending
+    importlib.import_module("torch.distributed.nn.functional")
     store, rank, count = next(iter(rendezvous("env://")))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     own = PrefixStore(_meet(store, rank, count), store)
@@ -76,6 +79,7 @@ def _meet(store: Store, rank: int, count: int) -> str:
 
 
 def _leave() -> None:
+    """End the group with its threads: one that still let go of a tensor while Python ends would abort the process."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
