@@ -4,7 +4,7 @@ Letters of the shapes, here and everywhere: T tasks of a meta-batch, N examples 
 D outputs of a regression, ways classes of a classification task.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -84,3 +84,9 @@ def tensors_of(tree: Any) -> list[Tensor]:
 
     map_tensors(keep, tree)
     return found
+
+
+def with_tensors(tree: Tree, tensors: Iterable[Tensor]) -> Tree:
+    """A tree like `tree` of other tensors, which come in the order of `tensors_of`."""
+    left = iter(tensors)
+    return map_tensors(lambda tensor: next(left), tree)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from fewstep.core import Params, map_tensors, tensors_of
+from fewstep.core import Params, map_tensors, tensors_of, with_tensors
 
 Tree = TypeVar("Tree", bound=Any)
 
@@ -43,9 +43,10 @@ def grad_with_aux(function: Callable[..., tuple[Tensor, Tree]], at: Params, *arg
     is_differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     with torch.enable_grad():
         # nodes of their own, which nothing but `function` reads: else a path from one to another would count too
-        inputs = {name: value.view_as(value) if is_differentiable else _leaf(value) for name, value in at.items()}
-        if is_differentiable:
-            inputs = {name: value if value.requires_grad else _leaf(value) for name, value in inputs.items()}
+        inputs = {
+            name: value.view_as(value) if is_differentiable and value.requires_grad else _leaf(value)
+            for name, value in at.items()
+        }
         value, aux = function(inputs, *arguments)
         gradients = _grad([value], list(inputs.values()), None, create_graph=is_differentiable)
     return dict(zip(inputs, gradients, strict=True)), map_tensors(torch.detach, aux)
@@ -64,8 +65,8 @@ def vjp(function: Callable[[Tree], tuple[Any, Any]], at: Tree) -> tuple[Any, Cal
         outputs, aux = function(leaves)
 
     def pull_back(cotangent: Any) -> Tree:
-        gradients = iter(_grad(tensors_of(outputs), tensors_of(leaves), tensors_of(cotangent), create_graph=False))
-        return map_tensors(lambda leaf: next(gradients), leaves)
+        parts = tensors_of(outputs), tensors_of(leaves), tensors_of(cotangent)
+        return with_tensors(leaves, _grad(*parts, create_graph=False))
 
     return map_tensors(torch.detach, outputs), pull_back, map_tensors(torch.detach, aux)
 

@@ -25,8 +25,7 @@ from fewstep.memory import warn_if_too_large
 from fewstep.ranks import ALONE, Ranks
 from fewstep.recipe import Built, Recipe
 from fewstep.run import Run, Watch, train_run
-from fewstep.run_folder import FORMAT, read_header, read_next_best, read_selected
-from fewstep.run_folder import RECIPE as RECIPE
+from fewstep.run_folder import FORMAT, RECIPE, read_header, read_next_best, read_selected
 from fewstep.training import DivergedError
 from fewstep.versions import versions
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fewstep import seeding
 from fewstep.algorithm import Algorithm
-from fewstep.core import Examples, Meta, Params, Task, map_tensors
+from fewstep.core import Examples, Meta, Params, Task, map_tensors, tensors_of
 from fewstep.inner.loop import adapt
 from fewstep.model import Loss, Model, model_of
 from fewstep.nets.norm import WITHOUT_BATCH, Norm
@@ -34,7 +34,7 @@ class Learner:
 
     def parameters(self) -> list[Tensor]:
         """Every learned tensor, for an outer optimizer of one's own."""
-        return [tensor for group in self.meta.learned.values() for tensor in group.values()]
+        return tensors_of(self.meta.learned)
 
     @property
     def device(self) -> torch.device:

@@ -75,12 +75,13 @@ class Workers:
             )
         self.mapping, self._ranks = mapping, ranks
         self._asks, self._heard = asks, [False] * len(asks)
-        self._model = copy.deepcopy(model)
         self._graphs: dict[Hashable, Callable[[Any], Any]] = {}
         self._seed = seed if model.is_stochastic else None
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
-        for _ in range(mapping.threads):
-            self._models.put(copy.deepcopy(model))
+        copies = [copy.deepcopy(model) for _ in range(mapping.threads)]
+        for one in copies:
+            self._models.put(one)
+        self._traced_model = copies[0]  # traced in this thread, where there is one copy alone
         self._pool = ThreadPoolExecutor(mapping.threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> "Workers":
@@ -122,9 +123,10 @@ class Workers:
         else:
             parts = self._run_again(function, given, tasks, phase)
         total = sum_over_tasks(parts)
-        votes = tasks.support.x.new_tensor(self._answers() if self._ranks.count > 1 else [], dtype=torch.float64)
-        total, votes = self._ranks.sum((total, votes))
-        self._heard = [vote > 0 for vote in votes.tolist()]
+        if self._ranks.count > 1:
+            votes = tasks.support.x.new_tensor(self._answers(), dtype=torch.float64)
+            total, votes = self._ranks.sum((total, votes))
+            self._heard = [vote > 0 for vote in votes.tolist()]
         return map_tensors(lambda tensor: tensor / len(tasks.support.x), total)
 
     def asked(self) -> list[bool]:
@@ -161,7 +163,7 @@ class Workers:
             inputs = (given, mine.select(slice(first, first + self.mapping.chunk)))
             key = (phase, *((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors_of(inputs)))
             if key not in self._graphs:
-                summed = partial(_summed, function, self._model)
+                summed = partial(_summed, function, self._traced_model)
                 self._graphs[key] = traced(summed, inputs, is_compiled=is_compiled)
             yield map_tensors(lambda part: part[: len(places)], self._graphs[key](inputs))
 
@@ -193,7 +195,7 @@ def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: 
 def _summed(function: Callable[[Model, Given, Task], Output], model: Model, inputs: tuple[Given, Task]) -> Output:
     """The sum over tasks, `[1, ...]`."""
     given, tasks = inputs
-    stacked: Output = torch.func.vmap(lambda task: function(model, given, task))(tasks)
+    stacked = _vectorised(lambda model, task: function(model, given, task), model, tasks)
     return map_tensors(lambda tensor: tensor.sum(0, keepdim=True), stacked)
 
 

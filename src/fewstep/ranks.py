@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fewstep.core import map_tensors
+from fewstep.core import map_tensors, tensors_of, with_tensors
 
 Tree = TypeVar("Tree", bound=Any)
 Value = TypeVar("Value")
@@ -52,18 +52,12 @@ class Ranks:
         """The sum over all ranks of every tensor, the same bits on each: one all-reduce, in float64."""
         if self.count == 1:
             return tree
-        parts: list[Tensor] = []
-
-        def note(tensor: Tensor) -> Tensor:
-            parts.append(tensor)
-            return tensor
-
-        map_tensors(note, tree)
+        parts = tensors_of(tree)
         flat = torch.cat([part.detach().reshape(-1).double() for part in parts])
         with self._together():
             dist.all_reduce(flat)
-        sums = iter(torch.split(flat, [part.numel() for part in parts]))
-        return map_tensors(lambda tensor: next(sums).reshape(tensor.shape).to(tensor.dtype), tree)
+        sums = with_tensors(tree, torch.split(flat, [part.numel() for part in parts]))
+        return map_tensors(lambda tensor, total: total.reshape(tensor.shape).to(tensor.dtype), tree, sums)
 
     def gather(self, shares: Tree, count: int) -> Tree:
         """`[T, ...]` in task order on all ranks, from this rank's share of `count` tasks, `[len(places), ...]`."""

@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 
 from fewstep import experiment
-from fewstep.experiment import RECIPE
 from fewstep.journal import Row
 from fewstep.record import read_record
 from fewstep.report import page
 from fewstep.run import Status, Watch
+from fewstep.run_folder import RECIPE
 from fewstep.study import Job, is_done
 
 logger = logging.getLogger(__name__)

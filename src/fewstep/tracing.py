@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fewstep.core import map_tensors, tensors_of
+from fewstep.core import map_tensors, tensors_of, with_tensors
 
 Inputs = TypeVar("Inputs", bound=Any)
 Outputs = TypeVar("Outputs", bound=Any)
@@ -30,7 +30,7 @@ def traced(
     structure: list[Outputs] = []
 
     def of_flat(*tensors: Tensor) -> list[Tensor]:
-        outputs = function(_rebuilt(example, tensors))
+        outputs = function(with_tensors(example, tensors))
         structure[:] = [map_tensors(lambda tensor: torch.empty(0), outputs)]
         return tensors_of(outputs)
 
@@ -48,8 +48,7 @@ def traced(
 
     def again(inputs: Inputs) -> Outputs:
         with torch.no_grad():
-            outputs: Outputs = _rebuilt(structure[0], run(*(tensor.detach() for tensor in tensors_of(inputs))))
-        return outputs
+            return with_tensors(structure[0], run(*(tensor.detach() for tensor in tensors_of(inputs))))
 
     return again
 
@@ -69,9 +68,3 @@ def _compiled(graph: torch.fx.GraphModule, flat: list[Tensor]) -> Callable[..., 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def _rebuilt(tree: Any, tensors: Any) -> Any:
-    """A tree like `tree` of other tensors."""
-    left = iter(tensors)
-    return map_tensors(lambda tensor: next(left), tree)

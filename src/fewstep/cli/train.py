@@ -20,6 +20,7 @@ from fewstep.journal import newest_update
 from fewstep.mapping import Mapping
 from fewstep.ranks import Ranks
 from fewstep.recipe import Recipe, build, to_json
+from fewstep.run_folder import RECIPE
 from fewstep.tasks.cache import data_root
 from fewstep.torchrun import is_restarted, join
 from fewstep.tracing import Execution
@@ -77,7 +78,7 @@ def main(words: Sequence[str]) -> int:
     ranks = join()
     begin(recipe, ranks)
     again = is_restarted(ranks)
-    if (arguments.resume or again) and ranks.from_first(lambda: (folder / experiment.RECIPE).exists()):
+    if (arguments.resume or again) and ranks.from_first(lambda: (folder / RECIPE).exists()):
         if again and ranks.is_first:
             sys.stderr.write(f"started again; going on after update {newest_update(folder)}\n")
         return run_to_report(_held(recipe, folder, arguments, ranks), minutes=arguments.minutes)

@@ -5,7 +5,7 @@ gradient by the input, its gradient by the weight. torch takes the derivative of
 kernel as large as the image, which is slow; here all of them are what a first derivative takes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,7 @@ def is_plain(x: Tensor) -> bool:
     return is_transforming() or torch.is_autocast_enabled(x.device.type) or x.dim() != 4 or x.numel() == 0
 
 
-def replaces(layer: nn.Module) -> bool:
+def replaces(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a `Convolution` can stand in for `layer`."""
     return type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from fewstep.nets import convolution, normalisation
 from fewstep.nets.convolution import Convolution
-from fewstep.nets.normalisation import Normalised, what_follows
+from fewstep.nets.normalisation import After, Normalised, what_follows
 
 KNOWN = ("torch.nn.", "fewstep.")
 """Where layers come from whose forward is known to take inputs in any memory layout."""
@@ -21,7 +21,7 @@ def fast(net: nn.Module) -> nn.Module:
     so are layers that hooks watch.
     """
     net = copy.deepcopy(net)
-    return _fast(net) if _is_row(net) and not _has_shared_layers(net) else net
+    return _fast(net, After()) if _is_row(net) and not _has_shared_layers(net) else net
 
 
 def _is_row(net: nn.Module) -> bool:
@@ -34,13 +34,13 @@ def _has_shared_layers(net: nn.Module) -> bool:
     return max(Counter(id(layer) for _, layer in net.named_modules(remove_duplicate=False)).values()) > 1
 
 
-def _fast(net: nn.Module, behind: tuple[nn.Module, ...] = ()) -> nn.Module:
+def _fast(net: nn.Module, after: After) -> nn.Module:
     if _is_watched(net):
         return net
-    if isinstance(net, nn.Conv2d) and convolution.replaces(net):
+    if convolution.replaces(net):
         return Convolution(net)
-    if isinstance(net, nn.BatchNorm2d) and normalisation.replaces(net):
-        return Normalised(net, what_follows(behind)[0])
+    if normalisation.replaces(net):
+        return Normalised(net, after)
     if isinstance(net, nn.Sequential):
         _replace_layers(net)
     return net
@@ -50,12 +50,12 @@ def _replace_layers(row: nn.Sequential) -> None:
     layers, names = list(row), list(row._modules)
     position = 0
     while position < len(layers):
-        behind = tuple(takewhile(lambda layer: not _is_watched(layer), layers[position + 1 :]))
-        row._modules[names[position]] = _fast(layers[position], behind)
-        taken = what_follows(behind)[1] if isinstance(row[position], Normalised) else 0
-        for name in names[position + 1 : position + 1 + taken]:
-            row._modules[name] = nn.Identity()
-        position += 1 + taken
+        after, taken = what_follows(list(takewhile(lambda layer: not _is_watched(layer), layers[position + 1 :])))
+        made = row._modules[names[position]] = _fast(layers[position], after)
+        position += 1
+        for _ in range(taken if isinstance(made, Normalised) else 0):
+            row._modules[names[position]] = nn.Identity()
+            position += 1
 
 
 def _is_watched(layer: nn.Module) -> bool:

@@ -8,7 +8,7 @@ is a quarter of the values.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,7 @@ def what_follows(layers: Sequence[nn.Module]) -> tuple[After, int]:
     return After(slope, pools), taken + pools
 
 
-def replaces(layer: nn.Module) -> bool:
+def replaces(layer: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     """Whether a `Normalised` can stand in for `layer`."""
     if type(layer) is not nn.BatchNorm2d or layer.running_mean is not None:
         return False

@@ -68,7 +68,7 @@ repeat for every outer update of 150 epochs:
     θ ← Adam(θ, mean of g, rate 0.001)
 test: three inner steps from θ, then name the queries"""
 
-MAMLPP_CODE = """\
+MAMLPP_TRAINING = """\
 α[i] ← 0.1 for every tensor; γ[i], β[i]: the norms' weights and biases in step i
 repeat for every outer update:
     for each of 8 tasks:
@@ -78,20 +78,14 @@ repeat for every outer update:
         L ← Σ w_i L_query(φ_i)        w even at first, after 10 epochs all on the last
         g ← ∇ L                       first order for 20 epochs, second order after
     θ, α, γ, β ← Adam(…, mean of g, rate 0.001 falling along a cosine)
-    running batch-norm statistics of every inner step are kept
+"""
+
+MAMLPP_CODE = f"""\
+{MAMLPP_TRAINING}    running batch-norm statistics of every inner step are kept
 test: five inner steps from θ, then name the queries, on those statistics"""
 
-MAMLPP_TRANSDUCTIVE_CODE = """\
-α[i] ← 0.1 for every tensor; γ[i], β[i]: the norms' weights and biases in step i
-repeat for every outer update:
-    for each of 8 tasks:
-        φ₀ ← θ
-        for i in 0 … 4:
-            φ_{i+1} ← φ_i − α[i] ∘ ∇ L_support(φ_i; γ[i], β[i])
-        L ← Σ w_i L_query(φ_i)        w even at first, after 10 epochs all on the last
-        g ← ∇ L                       first order for 20 epochs, second order after
-    θ, α, γ, β ← Adam(…, mean of g, rate 0.001 falling along a cosine)
-test: five inner steps from θ, then name the queries, on the statistics of the queries themselves"""
+MAMLPP_TRANSDUCTIVE_CODE = f"""\
+{MAMLPP_TRAINING}test: five inner steps from θ, then name the queries, on the statistics of the queries themselves"""
 
 REPTILE_CODE = """\
 repeat for every outer update:
