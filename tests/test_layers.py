@@ -18,8 +18,9 @@ MOST_LINES = 250
 LAYERS = (
     "core allocation seeding card digest durable lock nearest versions inner.rates",
     "differentiation tracing inner.optimizer",
-    "nets.convolution nets.norm nets.conv4 nets.mlp nets.imported",
+    "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.imported",
     "nets.normalisation",
+    "nets.folded",
     "nets.*",
     "tasks.splits tasks.episodes tasks.protocols tasks.cache tasks.download tasks.stroke_geometry",
     "inner.sgd inner.momentum inner.adagrad inner.rmsprop inner.adam",

@@ -23,6 +23,9 @@ convolutional net on a CPU is slow and takes gigabytes, so it is not even tried 
 
 LATER = 1000
 """An update at which an algorithm that anneals anything by itself is another than at the start."""
+DEAR_SECONDS = 0.05
+"""A thread that spends more on a task spends it on the task's arithmetic: chunks save no more than the Python around
+it, some milliseconds, and hold several times the memory. They are not even tried."""
 CHEAP_SECONDS = 0.2
 """An update that takes less is of a small net, of which every chunk size may be tried."""
 MOST_TRIALS, ENOUGH_SECONDS = 10, 0.2
@@ -50,6 +53,8 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None, ra
     threads = min(available_threads(ranks.local_count) if threads is None else threads, count)
     best = Mapping(threads=threads)
     best_seconds = seconds_per_task(learner, batch, best)
+    if threads * best_seconds > DEAR_SECONDS:
+        return best
     for chunk in sorted({4, -(-count // threads), count} - {1}):
         mapping = Mapping(threads=min(threads, -(-count // chunk)), chunk=chunk)
         try:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.dropout import _DropoutNd
 
-from fewstep.core import Examples, Params
+from fewstep.core import Examples, Meta, Params
 from fewstep.nets import norm as norms
+from fewstep.nets.convolution import Convolution
 from fewstep.nets.fast import fast
 from fewstep.nets.norm import Norm
 
@@ -46,6 +47,10 @@ class Model:
     """Whether a query's prediction depends on the queries forwarded with it."""
     is_stochastic: bool
     """Whether a forward in training draws random numbers."""
+    is_tied: bool
+    """Whether the net has a tensor under several names."""
+    convolved: tuple[str, ...]
+    """those of `names` that are weights of convolutions which take channels last"""
     is_evaluating: bool = False
     """Whether queries use the statistics accumulated in training, where the policy accumulates any."""
 
@@ -53,6 +58,20 @@ class Model:
         """The trainable parameters of the net as built, by its own names; detached copies."""
         trainable = dict(self.net.named_parameters())
         return {name: trainable[name].detach().clone() for name in self.names}
+
+    def laid_out(self, meta: Meta) -> Meta:
+        """The same values without gradients, and weights in memory as the net's convolutions want them: on a CPU."""
+
+        def lay(groups: dict[str, Params]) -> dict[str, Params]:
+            return {key: {name: self._laid_out(name, value) for name, value in groups[key].items()} for key in groups}
+
+        return Meta(lay(meta.learned), lay(meta.state))
+
+    def _laid_out(self, name: str, value: Tensor) -> Tensor:
+        value = value.detach()
+        if name not in self.convolved or value.dim() != 4 or value.device.type != "cpu":
+            return value
+        return value.contiguous(memory_format=torch.channels_last)
 
     def support_outputs(self, phi: Params, x: Tensor) -> Tensor:
         """Logits `[N, ways]`, or `[N, D]`, of `x: [N, *input]` in the inner loop."""
@@ -143,9 +162,8 @@ class Model:
                 change(net)
         return model
 
-    @staticmethod
-    def _call(net: nn.Module, tensors: Params, x: Tensor) -> Tensor:
-        outputs = functional_call(net, tensors, (x,))
+    def _call(self, net: nn.Module, tensors: Params, x: Tensor) -> Tensor:
+        outputs = functional_call(net, tensors, (x,), tie_weights=self.is_tied)
         if not isinstance(outputs, Tensor):
             raise ValueError(f"the net returned a {type(outputs).__name__}, expected one tensor [N, outputs]")
         return outputs
@@ -164,9 +182,16 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
         net = norms.without_batch(net, norm)
     keeps = norm in ("support", *ACCUMULATING) and norms.has_batch_norm(net)
     given_net = fast(norms.on_given_statistics(net)) if keeps else None
+    support_net = fast(norms.on_batch_statistics(net))
+    convolved = {f"{name}.weight" for name, layer in support_net.named_modules() if isinstance(layer, Convolution)}
+    tensors = [
+        tensor
+        for named in (net.named_parameters(remove_duplicate=False), net.named_buffers(remove_duplicate=False))
+        for _, tensor in named
+    ]
     return Model(
         net=net,
-        support_net=fast(norms.on_batch_statistics(net)),
+        support_net=support_net,
         query_net=given_net if norm == "support" and given_net is not None else fast(norms.on_batch_statistics(net)),
         given_net=given_net,
         observer=fast(norms.observing(net)) if keeps else None,
@@ -176,6 +201,8 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
         norm=norm,
         is_transductive=norm == "transductive" and norms.has_batch_norm(net),
         is_stochastic=any(_draws(layer) for layer in net.modules()),
+        is_tied=len({id(tensor) for tensor in tensors}) < len(tensors),
+        convolved=tuple(name for name in names if name in convolved),
     )
 
 

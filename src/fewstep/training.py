@@ -126,7 +126,7 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
         return outcome, score(model, outcome.logits, task.query.y)
 
     phase = (repr(algorithm), algorithm.order_at(update), algorithm.loss_weights(update))
-    outcome, scores = workers.mean(one, learner.meta, batch, step=update, phase=phase)
+    outcome, scores = workers.mean(one, learner.model.laid_out(learner.meta), batch, step=update, phase=phase)
     return outcome, scores.item()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fewstep.core import Inner, Params
-from fewstep.inner.optimizer import Rates, check_epsilons, root, zeros
+from fewstep.inner.optimizer import Rates, check_epsilons, descend, root, zeros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Adagrad:
         """One step of descent, each element at its own rate."""
         square_sum = {name: inner.slots["square_sum"][name] + g * g for name, g in gradient.items()}
         phi = {
-            name: value - lr[name] * gradient[name] / root(square_sum[name], self.eps_inside, self.eps_outside)
+            name: descend(value, gradient[name] / root(square_sum[name], self.eps_inside, self.eps_outside), lr[name])
             for name, value in inner.phi.items()
         }
         return Inner(phi, {"square_sum": square_sum})

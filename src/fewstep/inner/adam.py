@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fewstep.core import Inner, Params
-from fewstep.inner.optimizer import Rates, average, check_decay, check_epsilons, root, zeros
+from fewstep.inner.optimizer import Rates, average, check_decay, check_epsilons, descend, root, zeros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Adam:
             "mean_weight": {name: average(old["mean_weight"][name], 1.0, self.beta1) for name in gradient},
             "square_weight": {name: average(old["square_weight"][name], 1.0, self.beta2) for name in gradient},
         }
-        phi = {name: value - lr[name] * self._direction(slots, name) for name, value in inner.phi.items()}
+        phi = {name: descend(value, self._direction(slots, name), lr[name]) for name, value in inner.phi.items()}
         return Inner(phi, slots)
 
     def _direction(self, slots: dict[str, Params], name: str) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fewstep.core import Inner, Params
-from fewstep.inner.optimizer import Rates, check_decay, zeros
+from fewstep.inner.optimizer import Rates, check_decay, descend, zeros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,5 +30,5 @@ class Momentum:
         velocity = {name: self.momentum * inner.slots["velocity"][name] + g for name, g in gradient.items()}
         ahead = {name: g + self.momentum * velocity[name] for name, g in gradient.items()}
         along = ahead if self.nesterov else velocity
-        phi = {name: value - lr[name] * along[name] for name, value in inner.phi.items()}
+        phi = {name: descend(value, along[name], lr[name]) for name, value in inner.phi.items()}
         return Inner(phi, {"velocity": velocity})

@@ -24,6 +24,11 @@ class InnerOptimizer(Protocol):
         ...
 
 
+def descend(value: Tensor, direction: Tensor, rate: Tensor | float) -> Tensor:
+    """value − rate · direction, in one operation where the rate is a number."""
+    return value - rate * direction if isinstance(rate, Tensor) else torch.sub(value, direction, alpha=rate)
+
+
 def zeros(phi: Params) -> Params:
     """A slot per parameter, of its shape, zero."""
     return {name: torch.zeros_like(value) for name, value in phi.items()}
@@ -36,6 +41,9 @@ def average(old: Tensor, new: Tensor | float, decay: float) -> Tensor:
 
 def root(square: Tensor, eps_inside: float, eps_outside: float) -> Tensor:
     """√(square + eps_inside) + eps_outside; a root of exactly zero has zero derivative in place of an infinite one."""
+    if eps_inside > 0:  # and squares are no less than zero
+        rooted = (square + eps_inside).sqrt()
+        return rooted + eps_outside if eps_outside > 0 else rooted
     inside = square + eps_inside
     positive = inside > 0
     return torch.where(positive, inside, 1.0).sqrt() * positive + eps_outside

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fewstep.core import Inner, Params
-from fewstep.inner.optimizer import Rates, average, check_decay, check_epsilons, root, zeros
+from fewstep.inner.optimizer import Rates, average, check_decay, check_epsilons, descend, root, zeros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class RMSprop:
             name: average(inner.slots["mean_square"][name], g * g, self.decay) for name, g in gradient.items()
         }
         phi = {
-            name: value - lr[name] * gradient[name] / root(mean_square[name], self.eps_inside, self.eps_outside)
+            name: descend(value, gradient[name] / root(mean_square[name], self.eps_inside, self.eps_outside), lr[name])
             for name, value in inner.phi.items()
         }
         return Inner(phi, {"mean_square": mean_square})

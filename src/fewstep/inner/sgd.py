@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fewstep.core import Inner, Params
-from fewstep.inner.optimizer import Rates
+from fewstep.inner.optimizer import Rates, descend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,5 +16,5 @@ class SGD:
 
     def step(self, inner: Inner, gradient: Params, lr: Rates) -> Inner:
         """One step of descent."""
-        phi = {name: value - lr[name] * gradient[name] for name, value in inner.phi.items()}
+        phi = {name: descend(value, gradient[name], lr[name]) for name, value in inner.phi.items()}
         return Inner(phi, inner.slots)

@@ -23,6 +23,14 @@ class Geometry(NamedTuple):
     dilation: tuple[int, ...]
     groups: int
 
+    def positions(self, inputs: torch.Size, weight: torch.Size) -> list[int]:
+        """Of the kernel, along the height and along the width."""
+        sides = zip(inputs[2:], weight[2:], self.stride, self.padding, self.dilation, strict=True)
+        return [
+            (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for side, kernel, stride, padding, dilation in sides
+        ]
+
 
 class Convolution(nn.Module):
     """A two-dimensional convolution with the weight and bias of `layer`; channels last outside of transforms."""
@@ -37,7 +45,7 @@ class Convolution(nn.Module):
         """`x: [N, C, H, W]`, or `[C, H, W]`."""
         if is_plain(x):
             return F.conv2d(x, self.weight, self.bias, *self.geometry)
-        outputs: Tensor = _Convolve.apply(_channels_last(x), self.weight, self.bias, self.geometry)  # type: ignore[no-untyped-call]
+        outputs: Tensor = _Convolve.apply(channels_last(x), self.weight, self.bias, self.geometry)  # type: ignore[no-untyped-call]
         return outputs
 
 
@@ -51,8 +59,8 @@ def replaces(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     return type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """The same values. Strides are set even where one channel makes them ambiguous, as the backend looks at them."""
+def channels_last(x: Tensor) -> Tensor:
+    """The same values, laid out so. Strides are set even where one channel leaves them open, as backends look there."""
     x = x.contiguous(memory_format=torch.channels_last)
     _, channels, height, width = x.shape
     return x if channels > 1 else x.as_strided(x.shape, (height * width, 1, width, 1))
@@ -68,7 +76,8 @@ class _Convolve(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        return *_Pull.apply(gradient, x, weight, ctx.geometry, ctx.needs_input_grad[:3]), None  # type: ignore[no-untyped-call]
+        pull = _Pull.apply if torch.is_grad_enabled() else gradients
+        return *pull(gradient, x, weight, ctx.geometry, ctx.needs_input_grad[:3]), None
 
 
 class _Pull(Function):
@@ -81,7 +90,7 @@ class _Pull(Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(gradient, x, weight)
         ctx.geometry = geometry
-        return _gradients(gradient, x, weight, geometry, wanted)
+        return gradients(gradient, x, weight, geometry, wanted)
 
     @staticmethod
     def backward(
@@ -99,15 +108,16 @@ class _Pull(Function):
             outputs = by_bias.view(-1, 1, 1).expand_as(gradient)
         of_x = of_weight = None
         if ctx.needs_input_grad[1] and by_weight is not None:
-            of_x = _gradients(gradient, x, by_weight, geometry, (True, False, False))[0]
+            of_x = gradients(gradient, x, by_weight, geometry, (True, False, False))[0]
         if ctx.needs_input_grad[2] and by_x is not None:
-            of_weight = _gradients(gradient, by_x, weight, geometry, (False, True, False))[1]
+            of_weight = gradients(gradient, by_x, weight, geometry, (False, True, False))[1]
         return outputs, of_x, of_weight, None, None
 
 
-def _gradients(
+def gradients(
     gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, ...]
 ) -> tuple[Tensor | None, ...]:
+    """By input, weight and bias, for a cotangent of the outputs; None for those not wanted."""
     stride, padding, dilation, groups = geometry
     found: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
         gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, wanted

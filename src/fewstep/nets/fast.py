@@ -1,14 +1,16 @@
 """A net of torch's own layers in a row, whose convolutions and batch norms take second derivatives fast."""
 
 import copy
-from collections import Counter
-from itertools import takewhile
+from collections import Counter, OrderedDict
+from itertools import pairwise, takewhile
 
-from torch import nn
+from torch import Tensor, nn
 
 from fewstep.nets import convolution, normalisation
 from fewstep.nets.convolution import Convolution
-from fewstep.nets.normalisation import After, Normalised, what_follows
+from fewstep.nets.folded import Folded
+from fewstep.nets.following import After, what_follows
+from fewstep.nets.normalisation import Normalised
 
 KNOWN = ("torch.nn.", "fewstep.")
 """Where layers come from whose forward is known to take inputs in any memory layout."""
@@ -41,9 +43,33 @@ def _fast(net: nn.Module, after: After) -> nn.Module:
         return Convolution(net)
     if normalisation.replaces(net):
         return Normalised(net, after)
-    if isinstance(net, nn.Sequential):
-        _replace_layers(net)
-    return net
+    return _Row(net) if isinstance(net, nn.Sequential) else net
+
+
+class _Row(nn.Sequential):
+    """A row whose convolutions take in the batch norm behind them where they can."""
+
+    def __init__(self, row: nn.Sequential) -> None:
+        super().__init__(OrderedDict(row.named_children()))
+        self.training = row.training
+        _replace_layers(self)
+        self._folded = {
+            i: Folded(layer, norm)
+            for i, (layer, norm) in enumerate(pairwise(self))
+            if isinstance(layer, Convolution) and isinstance(norm, Normalised)
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Every layer after the other."""
+        is_done = False
+        for i, layer in enumerate(self):
+            if is_done:
+                is_done = False
+            elif i in self._folded and self._folded[i].fits(x):
+                x, is_done = self._folded[i](x), True
+            else:
+                x = layer(x)
+        return x
 
 
 def _replace_layers(row: nn.Sequential) -> None:
