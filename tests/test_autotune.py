@@ -40,26 +40,27 @@ def branches() -> Branches:
 
 @pytest.fixture
 def clock(monkeypatch) -> Callable[[dict[int, float]], None]:
-    """Seconds per task by size of chunk; any other size is a KeyError."""
+    """Units of 20 ms per task by size of chunk; any other size is a KeyError."""
 
-    def says(seconds: dict[int, float]) -> None:
-        monkeypatch.setattr(autotune, "seconds_per_task", lambda learner, batch, mapping: seconds[mapping.chunk])
+    def says(units: dict[int, float]) -> None:
+        monkeypatch.setattr(autotune, "seconds_per_task", lambda learner, batch, mapping: units[mapping.chunk] / 50)
 
     return says
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
+    ("units", "expected"),
     [
         ({1: 1.0, 4: 0.95}, Mapping(threads=2)),  # too little to tell from noise: 8 and 16 are not tried
         ({1: 1.0, 4: 0.8}, Mapping(threads=2, chunk=4)),  # a gain, but too little to go on
         ({1: 1.0, 4: 0.5, 8: 0.48}, Mapping(threads=2, chunk=4)),
         ({1: 1.0, 4: 0.5, 8: 0.25, 16: 0.24}, Mapping(threads=2, chunk=8)),
         ({1: 1.0, 4: 0.5, 8: 0.25, 16: 0.1}, Mapping(threads=1, chunk=16)),
+        ({1: 2.0}, Mapping(threads=2)),  # a thread computes all the time: no chunk is tried, which takes memory too
     ],
 )
-def test_chunks_grow_while_that_pays(seconds, expected, clock):
-    clock(seconds)
+def test_chunks_grow_while_that_pays(units, expected, clock):
+    clock(units)
     batch = SINUSOIDS.train.sample(0, "tuning", 0, 16)
     assert choose_mapping(sinusoid_learner(), batch, threads=2) == expected
 

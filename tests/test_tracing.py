@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from builders import InDouble, smooth_net, smooth_task, stacked
+from builders import InDouble, seed, smooth_net, smooth_task, stacked
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.reptile import Reptile
 from fewstep.autotune import _traced
-from fewstep.core import Meta, MetaGradient, Task
+from fewstep.core import Examples, Meta, MetaGradient, Task, tensors_of
 from fewstep.learner import learner_of
 from fewstep.mapping import Mapping, Workers
 from fewstep.model import Model
+from fewstep.nets.conv4 import Conv4
 from fewstep.nets.mlp import MLP
 from fewstep.tasks.sinusoid import Sinusoid
 from fewstep.tracing import traced
@@ -28,6 +29,16 @@ ALGORITHMS = {
     "MAML++": MAMLPlusPlus(inner_lr=0.2, inner_steps=2, learn_inner_lr=True, multi_step_epochs=2, per_step_norm=True),
     "Reptile": Reptile(inner_lr=0.2, inner_steps=3, inner_batch=2),
 }
+
+
+def tasks_of_images(number: int) -> Task:
+    generator = seed(number)
+
+    def examples(each: int) -> Examples:
+        x = torch.rand(3, 3 * each, 1, 16, 16, generator=generator)
+        return Examples(x, torch.arange(3).repeat(each).expand(3, -1))
+
+    return Task(examples(2), examples(3))
 
 
 def tasks(*numbers: int) -> Task:
@@ -45,6 +56,53 @@ def test_a_traced_mean_equals_the_loop_on_tasks_it_was_not_traced_on(algorithm: 
                 value += 0.05
         found, expected = (meta_gradient(learner, tasks(4, 5, 6, 7), workers, 0) for workers in (again, loop))
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_a_traced_loop_equals_the_loop_to_the_last_bit(algorithm: Any, threads: int):
+    """On a net whose convolutions and norms have derivatives of our own."""
+    learner = learner_of(Conv4(filters=10).build((1, 16, 16), 3), algorithm)
+    batches = [tasks_of_images(number) for number in range(3)]
+    traces = Mapping(threads=threads, execution="traced")
+    with Workers(learner.model, Mapping()) as loop, Workers(learner.model, traces) as again:
+        for batch in batches:
+            found, expected = (meta_gradient(learner, batch, workers, 0) for workers in (again, loop))
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+            with torch.no_grad():
+                for value, step in zip(learner.parameters(), tensors_of(found[0].gradient), strict=True):
+                    value -= step
+
+
+READS_VALUES = {
+    "a number": lambda x: x * 2 if x.mean() > 0 else x,
+    "a whole": lambda x: x[: int(x.sum())],
+    "equality": lambda x: x * torch.equal(x, x),
+    "places": lambda x: x[x > 0],
+    "nonzero": lambda x: x.nonzero(),
+}
+
+
+@pytest.mark.parametrize("function", READS_VALUES.values(), ids=READS_VALUES)
+def test_python_that_reads_values_is_not_traced(function: Any):
+    with pytest.raises(ValueError, match="take 'eager'"):
+        traced(function, torch.ones(3))
+
+
+def test_a_trace_keeps_what_is_written_in_place_and_what_it_captures():
+    offset = torch.tensor([1.0, 2.0])
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros(2)
+        total += x
+        total.mul_(3)
+        view = total[:1]
+        view += offset[1]
+        return total[[1, 0]]
+
+    again = traced(function, torch.zeros(2))
+    assert again(torch.tensor([5.0, 6.0])).tolist() == [18.0, 17.0]
+    assert again(torch.tensor([0.0, 1.0])).tolist() == [3.0, 2.0]
 
 
 def test_a_last_chunk_that_is_smaller_and_a_phase_that_is_another_are_traced_anew():
@@ -90,7 +148,7 @@ def test_a_compiled_mean_equals_the_loop():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"execution": "fast"}, "expected one of"), ({"execution": "traced", "threads": 2}, "one thread")],
+    [({"execution": "fast"}, "expected one of"), ({"execution": "compiled", "threads": 2}, "threads of its own")],
 )
 def test_a_mapping_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
@@ -121,7 +179,7 @@ def test_the_clock_does_not_choose_a_trace_that_would_not_hold():
     """Nor does the time decide: a trace that is a thousand times as fast is refused."""
     batch, slow = tasks(0, 1, 2, 3), Mapping(chunk=4)
     chosen = [
-        _traced(learner_of(smooth_net(), algorithm), batch, slow, 1000.0)
+        _traced(learner_of(smooth_net(), algorithm), batch, slow, 1000.0, slow)
         for algorithm in (MAML(inner_lr=0.5), Annealed())
     ]
     assert chosen == [TRACED, slow]

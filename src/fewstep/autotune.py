@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 NOTICEABLE = 1.1
 """The least gain that changes the choice: less may be noise."""
+WORTH_A_TRACE = 1.05
+"""The least gain of a trace, which gives what the mapping itself gives."""
 WORTHWHILE = 1.5
 """The gain of one chunk size over the one before that makes a larger one worth trying: batching every task of a
 convolutional net on a CPU is slow and takes gigabytes, so it is not even tried where small chunks gain little."""
@@ -51,10 +53,17 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None, ra
     if batch.support.x.device.type != "cpu":
         return _batched(learner, batch)
     threads = min(available_threads(ranks.local_count) if threads is None else threads, count)
-    best = Mapping(threads=threads)
+    best, seconds = _untraced(learner, batch, threads)
+    is_whole = best.chunk >= -(-count // threads) > 1
+    return _traced(learner, batch, best, seconds, Mapping(chunk=count) if is_whole else best)
+
+
+def _untraced(learner: Learner, batch: Task, threads: int) -> tuple[Mapping, float]:
+    """The fastest mapping that runs everything as written, and its seconds per task."""
+    count, best = len(batch.support.x), Mapping(threads=threads)
     best_seconds = seconds_per_task(learner, batch, best)
     if threads * best_seconds > DEAR_SECONDS:
-        return best
+        return best, best_seconds
     for chunk in sorted({4, -(-count // threads), count} - {1}):
         mapping = Mapping(threads=min(threads, -(-count // chunk)), chunk=chunk)
         try:
@@ -67,14 +76,15 @@ def choose_mapping(learner: Learner, batch: Task, threads: int | None = None, ra
             best, best_seconds = mapping, seconds
         if gain < WORTHWHILE and count * best_seconds > CHEAP_SECONDS:
             break
-    return _traced(learner, batch, best, best_seconds) if best.chunk >= -(-count // threads) > 1 else best
+    return best, best_seconds
 
 
-def _traced(learner: Learner, batch: Task, best: Mapping, best_seconds: float) -> Mapping:
-    """All tasks at once and without their Python, where that is faster still, as it is for small nets."""
-    mapping = Mapping(chunk=len(batch.support.x), execution="traced")
+def _traced(learner: Learner, batch: Task, best: Mapping, best_seconds: float, untraced: Mapping) -> Mapping:
+    """The trace of a mapping, where it is faster than the best one: small nets' are, all tasks at once."""
+    mapping = dataclasses.replace(untraced, execution="traced")
     try:
-        seconds = seconds_per_task(learner, batch, mapping)
+        if best_seconds / seconds_per_task(learner, batch, mapping) < WORTH_A_TRACE:
+            return best
         is_same = _runs_again_alike(learner, batch, mapping)
     except (RuntimeError, ValueError) as error:
         logger.info("run as written: this net cannot be traced (%s)", str(error).partition("\n")[0])
@@ -82,11 +92,12 @@ def _traced(learner: Learner, batch: Task, best: Mapping, best_seconds: float) -
     if not is_same:
         logger.info("run as written: the net or the algorithm counts its calls, which a trace would not")
         return best
-    return mapping if best_seconds / seconds > NOTICEABLE else best
+    return mapping
 
 
 def _runs_again_alike(learner: Learner, batch: Task, mapping: Mapping) -> bool:
     """Whether a trace still holds for other images and at a later update."""
+    batch = batch.select(slice(0, mapping.threads * mapping.chunk))
     darker = Task(batch.support._replace(x=batch.support.x / 2), batch.query)
     written = dataclasses.replace(mapping, execution="eager")
     with Workers(learner.model, mapping) as again, Workers(learner.model, written) as anew:

@@ -1,7 +1,9 @@
 """A meta-batch of tasks through one function of a task: over ranks, over threads, and in vectorised chunks."""
 
+import contextlib
 import copy
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,12 +25,15 @@ from fewstep.tracing import Execution, traced
 Given = TypeVar("Given", bound=Any)
 Output = TypeVar("Output", bound=Any)
 
+MOST_GRAPHS = 8
+"""That are kept: the inputs of a phase may have a few shapes and layouts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mapping:
     """`threads` workers, each taking `chunk` tasks at a time: 1 is the loop, more a vmap of that many tasks.
 
-    A traced or compiled mapping vectorises in any case, for meta-gradients; what is tested runs as written.
+    `execution` is that of meta-gradients; what is tested runs as written.
     """
 
     threads: int = 1
@@ -46,8 +51,8 @@ class Mapping:
             raise ValueError(f"a mapping needs threads ≥ 1 and chunk ≥ 1, got {self}")
         if self.execution not in get_args(Execution):
             raise ValueError(f"execution={self.execution!r}: expected one of {', '.join(get_args(Execution))}")
-        if self.execution != "eager" and self.threads > 1:
-            raise ValueError(f"a {self.execution} mapping runs in one thread, got threads={self.threads}")
+        if self.execution == "compiled" and self.threads > 1:
+            raise ValueError(f"a compiled mapping has threads of its own: expected threads=1, got {self.threads}")
 
 
 class Workers:
@@ -76,12 +81,11 @@ class Workers:
         self.mapping, self._ranks = mapping, ranks
         self._asks, self._heard = asks, [False] * len(asks)
         self._graphs: dict[Hashable, Callable[[Any], Any]] = {}
+        self._tracing = threading.Lock()
         self._seed = seed if model.is_stochastic else None
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
-        copies = [copy.deepcopy(model) for _ in range(mapping.threads)]
-        for one in copies:
-            self._models.put(one)
-        self._traced_model = copies[0]  # traced in this thread, where there is one copy alone
+        for _ in range(mapping.threads):
+            self._models.put(copy.deepcopy(model))
         self._pool = ThreadPoolExecutor(mapping.threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> "Workers":
@@ -100,7 +104,8 @@ class Workers:
 
     def map(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
         """`function` of each task, its tensors stacked to lead with `[T]`; `step` seeds dropout, if there is any."""
-        share = map_tensors(lambda *parts: torch.cat(parts), *self._share(function, tasks, step))
+        parts = self._share(partial(self._run, function), tasks, step)
+        share = map_tensors(lambda *tensors: torch.cat(tensors), *parts)
         return self._ranks.gather(share, len(tasks.support.x))
 
     def mean(
@@ -119,10 +124,10 @@ class Workers:
         again for its like, whatever Python it was traced from.
         """
         if self.mapping.execution == "eager":
-            parts = self._share(lambda model, task: function(model, given, task), tasks, step)
+            run = partial(self._run, lambda model, task: function(model, given, task))
         else:
-            parts = self._run_again(function, given, tasks, phase)
-        total = sum_over_tasks(parts)
+            run = partial(self._run_again, function, given, phase)
+        total = sum_over_tasks(self._share(run, tasks, step))
         if self._ranks.count > 1:
             votes = tasks.support.x.new_tensor(self._answers(), dtype=torch.float64)
             total, votes = self._ranks.sum((total, votes))
@@ -136,8 +141,8 @@ class Workers:
     def _answers(self) -> list[bool]:
         return [ask() for ask in self._asks]
 
-    def _share(self, function: Callable[[Model, Task], Output], tasks: Task, step: int) -> Iterator[Output]:
-        """`function` of the tasks that are this rank's, in their order, a chunk at a time; there may be none."""
+    def _share(self, run: Callable[[Task, int], Output], tasks: Task, step: int) -> Iterator[Output]:
+        """`run` of the tasks that are this rank's, in their order, a chunk at a time; there may be none."""
         count, chunk = len(tasks.support.x), self.mapping.chunk
         places = self._ranks.places(count)
         done = places or range(1)  # a rank without a task learns the shapes from the first one
@@ -146,36 +151,39 @@ class Workers:
         for i in range(0, len(done), chunk):
             if len(at_work) == 2 * self.mapping.threads:
                 yield at_work.popleft().result()
-            at_work.append(
-                self._pool.submit(self._run, function, mine.select(slice(i, i + chunk)), step * count + done[i])
-            )
+            at_work.append(self._pool.submit(run, mine.select(slice(i, i + chunk)), step * count + done[i]))
         for future in at_work:
             yield map_tensors(lambda part: part[: len(places)], future.result())
 
-    def _run_again(
-        self, function: Callable[[Model, Given, Task], Output], given: Given, tasks: Task, phase: Hashable
-    ) -> Iterator[Output]:
-        """The sums over chunks of this rank's tasks, by graphs that are traced for the first of their like."""
-        places = self._ranks.places(len(tasks.support.x))
-        mine = tasks.select(slice(places.start, places.stop, places.step) if places else slice(0, 1))
-        is_compiled = self.mapping.execution == "compiled"
-        for first in range(0, max(len(places), 1), self.mapping.chunk):
-            inputs = (given, mine.select(slice(first, first + self.mapping.chunk)))
-            key = (phase, *((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors_of(inputs)))
-            if key not in self._graphs:
-                summed = partial(_summed, function, self._traced_model)
-                self._graphs[key] = traced(summed, inputs, is_compiled=is_compiled)
-            yield map_tensors(lambda part: part[: len(places)], self._graphs[key](inputs))
-
-    def _run(self, function: Callable[[Model, Task], Output], tasks: Task, draw: int) -> Output:
-        model = self._models.get()
-        try:
+    def _run(self, function: Callable[[Model, Task], Output], chunk: Task, draw: int) -> Output:
+        with self._model() as model:
             if self._seed is not None:
                 with seeding.seeded(self._seed, "dropout", draw):
-                    return _looped(function, model, tasks)
-            if self.mapping.chunk == 1:
-                return _looped(function, model, tasks)
-            return _vectorised(function, model, tasks)
+                    return _looped(function, model, chunk)
+            return (_looped if self.mapping.chunk == 1 else _vectorised)(function, model, chunk)
+
+    def _run_again(
+        self, function: Callable[[Model, Given, Task], Output], given: Given, phase: Hashable, chunk: Task, _: int
+    ) -> Output:
+        """What a chunk comes to, or the sum over it, by a graph that is traced for the first of its like."""
+        inputs = (given, chunk)
+        key = (phase, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors_of(inputs)))
+        with self._tracing:
+            if key not in self._graphs:
+                if len(self._graphs) == MOST_GRAPHS:  # phases come and go
+                    del self._graphs[next(iter(self._graphs))]
+                with self._model() as model:
+                    run = partial(_summed if self.mapping.chunk > 1 else _given, function, model)
+                    self._graphs[key] = traced(run, inputs, is_compiled=self.mapping.execution == "compiled")
+            graph = self._graphs[key]
+        outputs: Output = graph(inputs)
+        return outputs
+
+    @contextlib.contextmanager
+    def _model(self) -> Iterator[Model]:
+        model = self._models.get()
+        try:
+            yield model
         finally:
             self._models.put(model)
 
@@ -190,6 +198,11 @@ def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: 
 
     output: Output = torch.func.vmap(one)(tasks)
     return output
+
+
+def _given(function: Callable[[Model, Given, Task], Output], model: Model, inputs: tuple[Given, Task]) -> Output:
+    given, tasks = inputs
+    return _looped(lambda model, task: function(model, given, task), model, tasks)
 
 
 def _summed(function: Callable[[Model, Given, Task], Output], model: Model, inputs: tuple[Given, Task]) -> Output:
