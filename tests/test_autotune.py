@@ -40,7 +40,9 @@ def branches() -> Branches:
 
 @pytest.fixture
 def clock(monkeypatch) -> Callable[[dict[int, float]], None]:
-    """Units of 20 ms per task by size of chunk; any other size is a KeyError."""
+    """Units of 20 ms per task by size of chunk; any other size is a KeyError. None is cheap."""
+
+    monkeypatch.setattr(autotune, "CHEAP_SECONDS", 0.01)
 
     def says(units: dict[int, float]) -> None:
         monkeypatch.setattr(autotune, "seconds_per_task", lambda learner, batch, mapping: units[mapping.chunk] / 50)
