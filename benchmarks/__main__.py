@@ -26,28 +26,32 @@ def main(arguments: list[str] | None = None) -> int:
     machine = describe(options.device, options.sgemm_side)
     errors = json.loads(INSTALLED.read_text()) if INSTALLED.exists() else {}
     not_installed = {name: error for name, error in errors.items() if error}
+    words = sys.argv[1:] if arguments is None else arguments
+    options.out.mkdir(parents=True, exist_ok=True)
     workloads = []
     for name in options.workloads:
         measured = measure(name, options, machine)
         _say(table.workload_table(measured))
         workloads.append(measured)
-    words = sys.argv[1:] if arguments is None else arguments
-    report = Report(
-        command=shlex.join(["python", "-m", "benchmarks", *words]),
-        machine=machine,
-        rounds=options.pace.rounds,
-        not_installed=not_installed,
-        workloads=workloads,
-        sgemm_gflops_after=sgemm_gflops(options.device, machine.threads, options.sgemm_side),
-    )
+        report = Report(
+            command=shlex.join(["python", "-m", "benchmarks", *words]),
+            machine=machine,
+            rounds=options.pace.rounds,
+            not_installed=not_installed,
+            workloads=workloads,
+            sgemm_gflops_after=sgemm_gflops(options.device, machine.threads, options.sgemm_side),
+        )
+        _write(report, options.out)  # after each: an hour's work is not lost with the last of it
     for package, error in not_installed.items():
         _say(f"not installed: {package}: {error}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    report.write(options.out / "speed.json")
-    (options.out / "README.md").write_text(table.document(report))
-    chart.draw(report, options.out / "speed.png")
     _say(f"written: {options.out}/speed.json, README.md, speed.png")
     return 0
+
+
+def _write(report: Report, folder: Path) -> None:
+    report.write(folder / "speed.json")
+    (folder / "README.md").write_text(table.document(report))
+    chart.draw(report, folder / "speed.png")
 
 
 def measure(name: str, options: Options, machine: Machine) -> Measured:

@@ -66,6 +66,8 @@ def map_tensors(function: Callable[..., Tensor], tree: Tree, *others: Tree) -> T
     mapped: Any
     if isinstance(tree, Tensor):
         mapped = function(tree, *others)
+    elif isinstance(tree, dict) and not others:
+        mapped = {key: map_tensors(function, value) for key, value in tree.items()}
     elif isinstance(tree, dict):
         mapped = {key: map_tensors(function, tree[key], *(other[key] for other in others)) for key in tree}
     else:
@@ -76,14 +78,10 @@ def map_tensors(function: Callable[..., Tensor], tree: Tree, *others: Tree) -> T
 
 def tensors_of(tree: Any) -> list[Tensor]:
     """The tensors of a tree, in the order in which `map_tensors` visits them."""
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_tensors(keep, tree)
-    return found
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree.values() if isinstance(tree, dict) else tree
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
 def with_tensors(tree: Tree, tensors: Iterable[Tensor]) -> Tree:

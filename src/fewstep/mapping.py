@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import queue
 import threading
 from collections import deque
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from fewstep import seeding
 from fewstep.allocation import keep_freed_memory
-from fewstep.core import Task, map_tensors, tensors_of
+from fewstep.core import Task, map_tensors, tensors_of, with_tensors
 from fewstep.model import Model
 from fewstep.ranks import ALONE, Ranks
 from fewstep.tracing import Execution, traced
@@ -104,9 +105,11 @@ class Workers:
 
     def map(self, function: Callable[[Model, Task], Output], tasks: Task, *, step: int = 0) -> Output:
         """`function` of each task, its tensors stacked to lead with `[T]`; `step` seeds dropout, if there is any."""
-        parts = self._share(partial(self._run, function), tasks, step)
+        run = partial(self._run, _looped if self.mapping.chunk == 1 else _vectorised, function)
+        parts = self._share(run, tasks, step, lambda part: part[:0])
         share = map_tensors(lambda *tensors: torch.cat(tensors), *parts)
-        return self._ranks.gather(share, len(tasks.support.x))
+        gathered: Output = self._ranks.gather(share, len(tasks.support.x))
+        return gathered
 
     def mean(
         self,
@@ -123,16 +126,18 @@ class Workers:
         `function` reads besides, and `phase` tells apart functions and all else that they depend on: a traced one runs
         again for its like, whatever Python it was traced from.
         """
+        over_chunk = _alone if self.mapping.chunk == 1 else _summed
         if self.mapping.execution == "eager":
-            run = partial(self._run, lambda model, task: function(model, given, task))
+            run = partial(self._run, over_chunk, lambda model, task: function(model, given, task))
         else:
-            run = partial(self._run_again, function, given, phase)
-        total = sum_over_tasks(self._share(run, tasks, step))
+            run = partial(self._run_again, over_chunk, function, given, phase)
+        total = sum_of(self._share(run, tasks, step, torch.zeros_like))
         if self._ranks.count > 1:
             votes = tasks.support.x.new_tensor(self._answers(), dtype=torch.float64)
             total, votes = self._ranks.sum((total, votes))
             self._heard = [vote > 0 for vote in votes.tolist()]
-        return map_tensors(lambda tensor: tensor / len(tasks.support.x), total)
+        mean: Output = with_tensors(total, torch._foreach_div(tensors_of(total), len(tasks.support.x)))
+        return mean
 
     def asked(self) -> list[bool]:
         """Which of `asks` hold now; with several ranks which held on any of them at the last `mean`, as all know."""
@@ -141,31 +146,55 @@ class Workers:
     def _answers(self) -> list[bool]:
         return [ask() for ask in self._asks]
 
-    def _share(self, run: Callable[[Task, int], Output], tasks: Task, step: int) -> Iterator[Output]:
-        """`run` of the tasks that are this rank's, in their order, a chunk at a time; there may be none."""
+    def _share(
+        self, run: Callable[[Task, int], Output], tasks: Task, step: int, nothing: Callable[[Tensor], Tensor]
+    ) -> Iterator[Output]:
+        """`run` of the tasks that are this rank's, in order, chunk by chunk; `nothing` of one where there are none."""
         count, chunk = len(tasks.support.x), self.mapping.chunk
         places = self._ranks.places(count)
         done = places or range(1)  # a rank without a task learns the shapes from the first one
-        mine = tasks.select(slice(done.start, done.stop, done.step))
+        mine = tasks if len(done) == count else tasks.select(slice(done.start, done.stop, done.step))
+        firsts = range(0, len(done), chunk)
+        chunks = (
+            (mine.select(slice(i, i + chunk)) if len(firsts) > 1 else mine, step * count + done[i]) for i in firsts
+        )
+        outputs = itertools.starmap(run, chunks) if self.mapping.threads == 1 else self._on_threads(run, chunks)
+        for output in outputs:
+            yield output if places else map_tensors(nothing, output)
+
+    def _on_threads(self, run: Callable[[Task, int], Output], chunks: Iterable[tuple[Task, int]]) -> Iterator[Output]:
+        """`run` of every chunk, in their order; no more wait than keep the threads busy."""
         at_work: deque[Future[Output]] = deque()
-        for i in range(0, len(done), chunk):
+        for chunk in chunks:
             if len(at_work) == 2 * self.mapping.threads:
                 yield at_work.popleft().result()
-            at_work.append(self._pool.submit(run, mine.select(slice(i, i + chunk)), step * count + done[i]))
+            at_work.append(self._pool.submit(run, *chunk))
         for future in at_work:
-            yield map_tensors(lambda part: part[: len(places)], future.result())
+            yield future.result()
 
-    def _run(self, function: Callable[[Model, Task], Output], chunk: Task, draw: int) -> Output:
+    def _run(
+        self,
+        over_chunk: Callable[[Callable[[Model, Task], Output], Model, Task], Output],
+        function: Callable[[Model, Task], Output],
+        chunk: Task,
+        draw: int,
+    ) -> Output:
         with self._model() as model:
-            if self._seed is not None:
-                with seeding.seeded(self._seed, "dropout", draw):
-                    return _looped(function, model, chunk)
-            return (_looped if self.mapping.chunk == 1 else _vectorised)(function, model, chunk)
+            if self._seed is None:
+                return over_chunk(function, model, chunk)
+            with seeding.seeded(self._seed, "dropout", draw):
+                return over_chunk(function, model, chunk)
 
     def _run_again(
-        self, function: Callable[[Model, Given, Task], Output], given: Given, phase: Hashable, chunk: Task, _: int
+        self,
+        over_chunk: Callable[[Callable[[Model, Task], Output], Model, Task], Output],
+        function: Callable[[Model, Given, Task], Output],
+        given: Given,
+        phase: Hashable,
+        chunk: Task,
+        _: int,
     ) -> Output:
-        """What a chunk comes to, or the sum over it, by a graph that is traced for the first of its like."""
+        """The same by a graph, which is traced for the first chunk of its like."""
         inputs = (given, chunk)
         key = (phase, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors_of(inputs)))
         with self._tracing:
@@ -173,8 +202,11 @@ class Workers:
                 if len(self._graphs) == MOST_GRAPHS:  # phases come and go
                     del self._graphs[next(iter(self._graphs))]
                 with self._model() as model:
-                    run = partial(_summed if self.mapping.chunk > 1 else _given, function, model)
-                    self._graphs[key] = traced(run, inputs, is_compiled=self.mapping.execution == "compiled")
+                    self._graphs[key] = traced(
+                        lambda both: over_chunk(lambda model, task: function(model, both[0], task), model, both[1]),
+                        inputs,
+                        is_compiled=self.mapping.execution == "compiled",
+                    )
             graph = self._graphs[key]
         outputs: Output = graph(inputs)
         return outputs
@@ -188,8 +220,13 @@ class Workers:
             self._models.put(model)
 
 
+def _alone(function: Callable[[Model, Task], Output], model: Model, tasks: Task) -> Output:
+    """Of the only task."""
+    return function(model, tasks.select(0))
+
+
 def _looped(function: Callable[[Model, Task], Output], model: Model, tasks: Task) -> Output:
-    return map_tensors(lambda tensor: tensor[None], function(model, tasks.select(0)))
+    return map_tensors(lambda tensor: tensor[None], _alone(function, model, tasks))
 
 
 def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: Task) -> Output:
@@ -200,30 +237,14 @@ def _vectorised(function: Callable[[Model, Task], Output], model: Model, tasks: 
     return output
 
 
-def _given(function: Callable[[Model, Given, Task], Output], model: Model, inputs: tuple[Given, Task]) -> Output:
-    given, tasks = inputs
-    return _looped(lambda model, task: function(model, given, task), model, tasks)
+def _summed(function: Callable[[Model, Task], Output], model: Model, tasks: Task) -> Output:
+    return map_tensors(lambda tensor: tensor.sum(0), _vectorised(function, model, tasks))
 
 
-def _summed(function: Callable[[Model, Given, Task], Output], model: Model, inputs: tuple[Given, Task]) -> Output:
-    """The sum over tasks, `[1, ...]`."""
-    given, tasks = inputs
-    stacked = _vectorised(lambda model, task: function(model, given, task), model, tasks)
-    return map_tensors(lambda tensor: tensor.sum(0, keepdim=True), stacked)
-
-
-def sum_over_tasks(parts: Iterable[Output]) -> Output:
-    """The sum over the leading `[T]` of one or more parts, in task order; zero for no tasks."""
-    totals = None
+def sum_of(parts: Iterable[Output]) -> Output:
+    """The sum of one or more trees, in their order."""
+    parts = iter(parts)
+    total = next(parts)
     for part in parts:
-        if totals is None:
-            totals = map_tensors(lambda tensor: tensor.new_zeros(tensor.shape[1:]), part)
-        map_tensors(_add, totals, part)
-    assert totals is not None
-    return totals
-
-
-def _add(total: Tensor, tasks: Tensor) -> Tensor:
-    for task in tasks:
-        total += task
+        total = with_tensors(total, torch._foreach_add(tensors_of(total), tensors_of(part)))
     return total

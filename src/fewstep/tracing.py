@@ -26,6 +26,10 @@ Execution = Literal["eager", "traced", "compiled"]
 aten = torch.ops.aten
 SAME_TENSOR = (aten.detach.default, aten.alias.default, aten.lift_fresh.default)
 """Operations that matter to autograd alone."""
+SAME_IF_SHAPED_ALIKE = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
+"""Operations that do nothing where the shape is the one asked for."""
+OWN_INVERSE = (aten.t.default, aten.transpose.int)
+"""Operations that undo themselves."""
 IN_ANY_LAYOUT = {aten.view.default: aten.reshape.default}
 """In place of operations that ask for a layout in memory: other tensors need not lie there as those traced did."""
 
@@ -77,8 +81,8 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if _depends_on_values(function, arguments):
             raise RuntimeError(f"{function} gives Python, or the shape of a tensor, what other inputs do not")
         made = function(*arguments, **(options or {}))
-        if function in SAME_TENSOR:
-            self._nodes[made] = self._node_of(arguments[0])
+        if (same := self._same(function, arguments, made)) is not None:
+            self._nodes[made] = same
             return made
         called = IN_ANY_LAYOUT.get(function, function)
         node = self._graph.call_function(called, *map_aggregate((arguments, options or {}), self._node_of))
@@ -89,6 +93,18 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(one, Tensor):
                     self._nodes[one] = self._graph.call_function(operator.getitem, (node, i))
         return made
+
+    def _same(self, function: Any, arguments: tuple[Any, ...], made: Any) -> Any:
+        """The node of the tensor that `made` is but another name for, if it is."""
+        if function in SAME_TENSOR:
+            return self._node_of(arguments[0])
+        if function in SAME_IF_SHAPED_ALIKE and made.shape == arguments[0].shape:
+            return self._node_of(arguments[0])
+        if function in OWN_INVERSE:
+            node = self._node_of(arguments[0])
+            if node.target is function and node.args[1:] == arguments[1:]:
+                return node.args[0]
+        return None
 
     def _node_of(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -108,7 +124,8 @@ def _depends_on_values(function: Any, arguments: tuple[Any, ...]) -> bool:
 
 
 def _compiled(graph: fx.GraphModule, flat: list[Tensor]) -> Callable[..., list[Tensor]]:
-    run: Callable[..., list[Tensor]] = torch.compile(graph)
+    # the C++ wrapper calls kernels without Python in between, which counts where each takes microseconds
+    run: Callable[..., list[Tensor]] = torch.compile(graph.forward, options={"cpp_wrapper": True})
     try:
         with torch.no_grad():
             run(*flat)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fewstep.core import Meta, MetaGradient, Task, map_tensors, tensors_of
+from fewstep.core import Meta, MetaGradient, Params, Task, map_tensors, tensors_of
 from fewstep.evaluation import score
 from fewstep.learner import Learner
 from fewstep.mapping import Workers
@@ -82,8 +82,8 @@ def outer_optimizer(meta: Meta, training: Training) -> torch.optim.Optimizer:
     """The outer optimizer over `meta.learned`, one parameter group per group name."""
     groups = [{"params": list(group.values()), "name": name} for name, group in meta.learned.items()]
     if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=training.lr)
-    return torch.optim.Adam(groups, lr=training.lr)
+        return torch.optim.SGD(groups, lr=training.lr, fused=True)
+    return torch.optim.Adam(groups, lr=training.lr, fused=True)
 
 
 def updates(
@@ -105,7 +105,7 @@ def updates(
         batch = tasks.sample(seed, "train", update, training.meta_batch).to(learner.device)
         outcome, scored = meta_gradient(learner, batch, workers, update)
         loss = outcome.loss.item()
-        if not (math.isfinite(loss) and all(t.isfinite().all() for t in tensors_of(outcome.gradient))):
+        if not (math.isfinite(loss) and _are_finite(outcome.gradient)):
             raise DivergedError(
                 f"update {update + 1}: the loss is {loss:g} (it or the meta-gradient is not finite); "
                 f"lower training.lr or algorithm.inner-lr, or set training.clip-norm"
@@ -130,10 +130,14 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
     return outcome, scores.item()
 
 
+def _are_finite(gradient: dict[str, Params]) -> bool:
+    return bool(torch.cat([tensor.flatten() for tensor in tensors_of(gradient)]).isfinite().all())
+
+
 def _step(meta: Meta, outcome: MetaGradient, optimizer: torch.optim.Optimizer, training: Training, update: int) -> None:
     learned = tensors_of(meta.learned)
     for tensor, gradient in zip(learned, tensors_of(outcome.gradient), strict=True):
-        tensor.grad = gradient
+        tensor.grad = gradient.contiguous()  # the fused optimizers read gradients as they lie in memory
     if training.clip_value is not None:
         torch.nn.utils.clip_grad_value_(learned, training.clip_value)
     if training.clip_norm is not None:
