@@ -23,10 +23,12 @@ from fewstep.journal import Row, begin_log, checkpoints
 from fewstep.learner import Learner, learner_of
 from fewstep.lock import locked
 from fewstep.mapping import Mapping
+from fewstep.memory import warn_if_too_large
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
 from fewstep.ranks import Ranks
 from fewstep.run import Run, Watch, train_run
+from fewstep.run_folder import mapping_from
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.torchrun import join
 from fewstep.training import Training
@@ -73,8 +75,10 @@ def train(
     folder = None if out is None else Path(out)
 
     def begun() -> Mapping:
-        found = _begin(learner, tasks, seed, folder, mapping)
-        return found or choose_mapping(learner, batch.to(learner.device), ranks=ranks)
+        found, here = _begin(learner, tasks, seed, folder, mapping), batch.to(learner.device)
+        found = found or choose_mapping(learner, here, ranks=ranks)
+        warn_if_too_large(learner, here, found)
+        return found
 
     chosen = ranks.from_first(begun)
     shapes = {name: list(tensor.shape) for name, tensor in learner.model.parameters().items()}
@@ -159,4 +163,4 @@ def _audit(learner: Learner, tasks: Splits, seed: int, folder: Path | None) -> N
 def _mapping_of(folder: Path) -> Mapping | None:
     """The mapping of a stopped run, which its resumption must share to be bit-identical."""
     found = checkpoints(folder)
-    return Mapping(**load_checkpoint(found[-1]).about["mapping"]) if found else None
+    return mapping_from(load_checkpoint(found[-1]).about.get("mapping")) if found else None

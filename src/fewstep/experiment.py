@@ -25,7 +25,7 @@ from fewstep.memory import warn_if_too_large
 from fewstep.ranks import ALONE, Ranks
 from fewstep.recipe import Built, Recipe
 from fewstep.run import Run, Watch, train_run
-from fewstep.run_folder import FORMAT, RECIPE, read_header, read_next_best, read_selected
+from fewstep.run_folder import FORMAT, RECIPE, mapping_from, read_header, read_next_best, read_selected
 from fewstep.training import DivergedError
 from fewstep.versions import versions
 
@@ -240,9 +240,9 @@ def _passed(card: Card) -> Card:
     return card
 
 
-def _mapping_here(stored: dict[str, Any], ranks: Ranks) -> Mapping:
+def _mapping_here(stored: Any, ranks: Ranks) -> Mapping:
     """The mapping of a run, with no more threads than the ranks of this machine have processors; no result differs."""
-    mapping = Mapping(**stored)
+    mapping = mapping_from(stored)
     if ranks.count == 1:
         return mapping
     return dataclasses.replace(mapping, threads=min(mapping.threads, available_threads(ranks.local_count)))

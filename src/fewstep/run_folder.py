@@ -8,6 +8,7 @@ from fewstep import recipe as recipes
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Meta
 from fewstep.journal import AMONG_BEST, BEST, METRICS, among_best_path, best_updates, checkpoints, read_metrics
+from fewstep.mapping import Mapping
 
 FORMAT = 1
 RECIPE = "recipe.json"
@@ -32,6 +33,17 @@ def read_header(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return header
+
+
+def mapping_from(stored: Any) -> Mapping:
+    """The mapping that a run was begun with.
+
+    Raises `ValueError` where this version has no such mapping.
+    """
+    try:
+        return Mapping(**stored)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the run's mapping is {stored!r}, which this fewstep does not know ({error})") from error
 
 
 def read_selected(folder: Path, identity: str) -> tuple[Path, Meta]:

@@ -85,19 +85,17 @@ class _Convolve(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry, after: After) -> Tensor:
         x = channels_last(x)
-        ctx.save_for_backward(x, weight)
-        ctx.geometry, ctx.passed = geometry, []
-        outputs = []
-        for images in torch.split(x, _at_once(x, weight, geometry)):
-            output, passed = after.passed(F.conv2d(images, weight, bias, *geometry))
-            outputs.append(output)
-            ctx.passed.append(passed)
-        return _joined(outputs)
+        parts = torch.split(x, _at_once(x, weight, geometry))
+        made = [after.passed(F.conv2d(images, weight, bias, *geometry)) for images in parts]
+        ctx.save_for_backward(x, weight, *(tensor for _, passed in made for tensor in passed[1:]))
+        ctx.geometry, ctx.slope = geometry, after.slope
+        return _joined([outputs for outputs, _ in made])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        return None, *_Pull.apply(gradient, x, weight, ctx.geometry, ctx.passed), None, None  # type: ignore[no-untyped-call]
+        x, weight, *kept = ctx.saved_tensors
+        passed = [Passed(ctx.slope, *pair) for pair in zip(kept[::2], kept[1::2], strict=True)]
+        return None, *_Pull.apply(gradient, x, weight, ctx.geometry, passed), None, None  # type: ignore[no-untyped-call]
 
 
 class _Pull(Function):
