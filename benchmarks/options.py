@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None) -> Options:
     parsed = parser.parse_args(arguments)
     if parsed.rounds is not None and parsed.rounds < 1:
         parser.error(f"--rounds {parsed.rounds}: expected 1 or more")
-    quick = Pace(rounds=parsed.rounds or 3, warm_up=1, sample_seconds=0.05, pause_seconds=0.0)
+    quick = Pace(rounds=parsed.rounds or 3, sample_seconds=0.05, pause_seconds=0.0)
     return Options(
         workloads=_chosen(parser, "--workloads", parsed.workloads, list(WORKLOADS)),
         contestants=_chosen(parser, "--only", parsed.only, list(CONTESTANTS)),

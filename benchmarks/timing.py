@@ -14,9 +14,12 @@ class Pace:
 
     rounds: int
     warm_up: int = 2
-    """iterations before the first that counts"""
+    """iterations before the first that counts, two or more"""
     sample_seconds: float = 0.5
     """a sample is the mean of as many iterations as fit, at least one"""
+    slow_seconds: float = 5.0
+    slow_rounds: int = 2
+    """of a contestant whose iterations take longer"""
     pause_seconds: float = 0.2
     """before every sample: threads that spin after their work come to rest"""
 
@@ -39,12 +42,16 @@ def interleaved(
     Each round starts one contestant later than the one before.
     """
     iterations: dict[str, int] = {}
+    rounds: dict[str, int] = {}
     samples: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
     for worker in workers:
         try:
-            worker.seconds(pace.warm_up)
-            iterations[worker.name] = max(1, round(pace.sample_seconds / worker.seconds(1)))
+            worker.seconds(1)  # which compiles, where anything does
+            taken = worker.seconds(pace.warm_up - 1)
+            is_slow = taken > pace.slow_seconds
+            iterations[worker.name] = max(1, round(pace.sample_seconds / taken))
+            rounds[worker.name] = min(pace.rounds, pace.slow_rounds) if is_slow else pace.rounds
             samples[worker.name] = []
         except PeerError as error:
             failed[worker.name] = str(error)
@@ -52,7 +59,7 @@ def interleaved(
         see(f"round {number + 1} of {pace.rounds}")
         first = number % len(workers)
         for worker in [*workers[first:], *workers[:first]]:
-            if worker.name in failed:
+            if worker.name in failed or number >= rounds[worker.name]:
                 continue
             time.sleep(pace.pause_seconds)
             try:
