@@ -15,6 +15,8 @@ class Options:
 
     workloads: list[str]
     contestants: list[str]
+    is_patient: bool
+    """those were named, so that also what takes a minute an iteration is timed"""
     pace: Pace
     device: str
     out: Path
@@ -29,7 +31,7 @@ def parse(arguments: list[str] | None) -> Options:
     """The options of a command line; exits with a message where they make no sense."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time fewstep beside its peers.")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="a,b,...,g,W2; default: all")
-    parser.add_argument("--only", default=",".join(CONTESTANTS), help="contestants, default: all")
+    parser.add_argument("--only", help="contestants; default: all that take seconds")
     parser.add_argument("--rounds", type=int, default=None, help="samples of each contestant, default: 9")
     parser.add_argument("--quick", action="store_true", help="4 tasks and few rounds: shows that it runs, no figures")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -40,7 +42,8 @@ def parse(arguments: list[str] | None) -> Options:
     quick = Pace(rounds=parsed.rounds or 3, sample_seconds=0.05, pause_seconds=0.0)
     return Options(
         workloads=_chosen(parser, "--workloads", parsed.workloads, list(WORKLOADS)),
-        contestants=_chosen(parser, "--only", parsed.only, list(CONTESTANTS)),
+        contestants=_chosen(parser, "--only", parsed.only or ",".join(CONTESTANTS), list(CONTESTANTS)),
+        is_patient=parsed.only is not None,
         pace=quick if parsed.quick else Pace(rounds=parsed.rounds or 9),
         device=parsed.device,
         out=parsed.out,

@@ -10,6 +10,9 @@ REFERENCE = "plain"
 SUBJECT = "fewstep"
 """Whose time the others' are divided by."""
 
+SLOW_ON_CONVOLUTIONS = {"jax": "all tasks in one vmap take most of a minute an iteration; `--only jax` times it"}
+"""Who is timed on images only where it is named, and why."""
+
 
 def build(name: str, setting: Setting) -> Contestant:
     """The contestant, ready to iterate.
