@@ -11,7 +11,7 @@ from benchmarks import chart, gradients, table
 from benchmarks.machine import Machine, describe, sgemm_gflops
 from benchmarks.options import Options, parse
 from benchmarks.problem import Setting
-from benchmarks.record import Measured, Report, Row
+from benchmarks.record import Measured, Report, Row, Run
 from benchmarks.roster import SLOW_ON_CONVOLUTIONS
 from benchmarks.timing import interleaved
 from benchmarks.worker import PeerError, Worker
@@ -29,12 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     not_installed = {name: error for name, error in errors.items() if error}
     words = sys.argv[1:] if arguments is None else arguments
     options.out.mkdir(parents=True, exist_ok=True)
+    before = Report.read(options.out / "speed.json")
     workloads = []
     for name in options.workloads:
         measured = measure(name, options, machine)
         _say(table.workload_table(measured))
         workloads.append(measured)
-        report = Report(
+        run = Run(
             command=shlex.join(["python", "-m", "benchmarks", *words]),
             machine=machine,
             rounds=options.pace.rounds,
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             workloads=workloads,
             sgemm_gflops_after=sgemm_gflops(options.device, machine.threads, options.sgemm_side),
         )
-        _write(report, options.out)  # after each: an hour's work is not lost with the last of it
+        _write(before.with_run(run), options.out)  # after each: an hour's work is not lost with the last of it
     for package, error in not_installed.items():
         _say(f"not installed: {package}: {error}")
     _say(f"written: {options.out}/speed.json, README.md, speed.png")

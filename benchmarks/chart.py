@@ -38,7 +38,7 @@ def _panel(panel: Axes, measured: Measured) -> None:
     panel.errorbar(medians, range(len(rows)), xerr=spread, fmt="none", ecolor="#444444", elinewidth=1)
     panel.bar_label(bars, [f" {number(median)}" for median in medians], fontsize=8, padding=4)
     panel.axvline(measured.floor_milliseconds, color="black", linewidth=1, linestyle=":")
-    panel.set_title(f"{measured.workload}: {measured.about}", fontsize=9, loc="left")
+    panel.set_title(f"{measured.workload}: {measured.about}", fontsize=8, loc="left")
     panel.set_xlabel(f"ms per iteration of {measured.meta_batch} tasks; dotted: floor", fontsize=8)
     panel.tick_params(labelsize=8)
     panel.margins(x=0.15)

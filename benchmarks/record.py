@@ -4,11 +4,13 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.gradients import TOLERANCE
 from benchmarks.machine import Machine
 from benchmarks.roster import SUBJECT
 from benchmarks.timing import Timing
+from benchmarks.workloads import WORKLOADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Run:
     """Everything of one run of the benchmark."""
 
     command: str
@@ -63,6 +65,44 @@ class Report:
     workloads: list[Measured]
     sgemm_gflops_after: float
 
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Runs, each of which measured some of the workloads."""
+
+    runs: list[Run]
+
+    @property
+    def workloads(self) -> list[Measured]:
+        """Of all runs, in the order of their names."""
+        return sorted(
+            (one for run in self.runs for one in run.workloads), key=lambda one: list(WORKLOADS).index(one.workload)
+        )
+
+    def with_run(self, run: Run) -> "Report":
+        """With what `run` measured in place of what others did of the same workloads."""
+        anew = {measured.workload for measured in run.workloads}
+        kept = [
+            dataclasses.replace(other, workloads=[one for one in other.workloads if one.workload not in anew])
+            for other in self.runs
+        ]
+        return Report(runs=[*(other for other in kept if other.workloads), run])
+
     def write(self, path: Path) -> None:
         """As JSON."""
         path.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> "Report":
+        """What `write` wrote; no runs where there is no file."""
+        if not path.exists():
+            return Report(runs=[])
+        return Report(runs=[_run(values) for values in json.loads(path.read_text())["runs"]])
+
+
+def _run(values: dict[str, Any]) -> Run:
+    workloads = [
+        Measured(**{**one, "rows": [Row(**{**row, "timing": Timing(**row["timing"])}) for row in one["rows"]]})
+        for one in values["workloads"]
+    ]
+    return Run(**{**values, "machine": Machine(**values["machine"]), "workloads": workloads})

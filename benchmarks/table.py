@@ -1,6 +1,6 @@
 """The tables, in Markdown: the same on the terminal and in `README.md`."""
 
-from benchmarks.record import Measured, Report, Row
+from benchmarks.record import Measured, Report, Row, Run
 
 HEAD = (
     "| contestant | ms / iteration | quartiles | tasks / s | × fewstep | % of floor | peak MiB | float64 error | how |"
@@ -26,26 +26,29 @@ NOTES = """\
 def document(report: Report) -> str:
     """The whole page."""
     tables = "\n".join(workload_table(measured) for measured in report.workloads)
-    absent = "".join(f"- {name}: {error}\n" for name, error in report.not_installed.items())
-    parts = ["# How fast", _conditions(report), "![milliseconds per iteration](speed.png)", tables, NOTES]
+    conditions = "\n\n".join(_conditions(run) for run in report.runs)
+    errors = {name: error for run in report.runs for name, error in run.not_installed.items()}
+    absent = "".join(f"- {name}: {error}\n" for name, error in errors.items())
+    parts = ["# How fast", "![milliseconds per iteration](speed.png)", tables, NOTES, "## Conditions", conditions]
     if absent:
         parts.append(f"## Not installed\n\n{absent}")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _conditions(report: Report) -> str:
-    machine = report.machine
+def _conditions(run: Run) -> str:
+    machine = run.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items() if name != "commit")
     malloc = " ".join(f"{name}={value}" for name, value in machine.malloc.items()) or "no variables set"
+    names = ", ".join(measured.workload for measured in run.workloads)
     return f"""\
-`{report.command}`, {report.rounds} rounds, interleaved, {machine.date}, commit `{machine.versions["commit"]}`; every
+{names}: `{run.command}`, {run.rounds} rounds, interleaved, {machine.date}, commit `{machine.versions["commit"]}`; every
 sample is in `speed.json`. `make bench ARGS="..."` sets up the environment and runs the same.
 
 - {machine.processor}, {machine.threads} of {machine.cores} threads; device: {machine.device}; {machine.system}
 - {versions}
 - malloc: {malloc}
 - sgemm: {machine.sgemm_gflops_one_thread:.0f} GFLOP/s on one thread, {machine.sgemm_gflops:.0f} on all (or on the
-  device), {report.sgemm_gflops_after:.0f} again at the end"""
+  device), {run.sgemm_gflops_after:.0f} again at the end"""
 
 
 def workload_table(measured: Measured) -> str:

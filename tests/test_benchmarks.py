@@ -11,10 +11,13 @@ from benchmarks.__main__ import main
 from benchmarks.fewstep_ import Fewstep, learner_for
 from benchmarks.flops import Passes, passes
 from benchmarks.gradients import TOLERANCE, relative_error
+from benchmarks.machine import describe
 from benchmarks.peers.plain_loop import PlainLoop
 from benchmarks.problem import Setting
+from benchmarks.record import Measured, Report, Row, Run
+from benchmarks.table import document
 from benchmarks.task_loop import TaskLoop
-from benchmarks.timing import timing
+from benchmarks.timing import Timing, timing
 from benchmarks.workloads import CONV4, MLP, WORKLOADS
 from fewstep.mapping import Mapping
 
@@ -101,7 +104,8 @@ def test_the_line_of_pip_that_says_why_is_kept():
 def test_the_door_writes_json_page_and_chart_and_names_who_is_absent(tmp_path, capsys):
     arguments = ["--quick", "--rounds", "2", "--only", "fewstep,plain,learn2learn", "--workloads", "W2"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    (measured,) = json.loads((tmp_path / "speed.json").read_text())["workloads"]
+    (run,) = json.loads((tmp_path / "speed.json").read_text())["runs"]
+    (measured,) = run["workloads"]
     assert {row["contestant"] for row in measured["rows"]} == {"fewstep", "plain"}
     assert all(len(row["timing"]["samples"]) == 2 and row["error"] < 1e-12 for row in measured["rows"])
     assert all(row["peak_mib"] > 50 for row in measured["rows"])
@@ -109,6 +113,40 @@ def test_the_door_writes_json_page_and_chart_and_names_who_is_absent(tmp_path, c
     assert "| fewstep |" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
     assert "| plain |" in capsys.readouterr().out
+
+
+def test_a_workload_measured_anew_takes_the_place_of_what_was_and_leaves_the_others(tmp_path):
+    def run(command: str, *names: str) -> Run:
+        timing = Timing(median=2.0, lower_quartile=1.0, upper_quartile=3.0, samples=[1.0, 2.0, 3.0])
+        row = Row(contestant="plain", how="", timing=timing, tasks_per_second=1, floor_share=1, peak_mib=1, error=0)
+        measured = [
+            Measured(
+                workload=name,
+                about="",
+                meta_batch=1,
+                inner_lr=1,
+                checked_inner_lr=1,
+                floor_milliseconds=1,
+                rows=[row],
+                absent={},
+            )
+            for name in names
+        ]
+        machine = describe("cpu", 8)
+        return Run(
+            command=command, machine=machine, rounds=3, not_installed={}, workloads=measured, sgemm_gflops_after=1
+        )
+
+    report = Report(runs=[run("first", "b", "a"), run("second", "W2")])
+    report.write(tmp_path / "speed.json")
+    assert Report.read(tmp_path / "speed.json") == report
+    merged = report.with_run(run("third", "a", "W2"))
+    assert [(one.command, [measured.workload for measured in one.workloads]) for one in merged.runs] == [
+        ("first", ["b"]),
+        ("third", ["a", "W2"]),
+    ]
+    assert [measured.workload for measured in merged.workloads] == ["a", "b", "W2"]
+    assert "b: `first`" in document(merged)
 
 
 @pytest.mark.parametrize("arguments", [["--workloads", "h"], ["--only", "nobody"], ["--rounds", "0"]])

@@ -179,7 +179,7 @@ def test_the_clock_does_not_choose_a_trace_that_would_not_hold():
     """Nor does the time decide: a trace that is a thousand times as fast is refused."""
     batch, slow = tasks(0, 1, 2, 3), Mapping(chunk=4)
     chosen = [
-        _traced(learner_of(smooth_net(), algorithm), batch, slow, 1000.0, slow)
+        _traced(learner_of(smooth_net(), algorithm), batch, slow, 1000.0, [slow])
         for algorithm in (MAML(inner_lr=0.5), Annealed())
     ]
     assert chosen == [TRACED, slow]
