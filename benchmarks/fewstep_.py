@@ -13,6 +13,7 @@ from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.reptile import Reptile
 from fewstep.autotune import choose_mapping
 from fewstep.core import Task
+from fewstep.evaluation import laid_out
 from fewstep.inner.loop import adapt
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
@@ -108,9 +109,10 @@ def predictions(learner: Learner, batch: Task, workers: Workers, steps: int) -> 
     `fewstep evaluate` does more: it scores every inner step, and each query alone.
     """
     tested = learner.for_evaluation()
+    meta = laid_out(tested, workers.mapping)
 
     def one(model: Model, task: Task) -> Tensor:
-        phi = adapt(tested.algorithm, model, tested.meta, task.support, steps)
+        phi = adapt(tested.algorithm, model, meta, task.support, steps)
         return tested.algorithm.predict(model, phi, task.query.x)
 
     outputs: Tensor = workers.map(one, batch)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fewstep.core import Meta, Task
+from fewstep.core import Meta, Task, map_tensors
 from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
@@ -133,15 +133,16 @@ def evaluate(
     how many are done.
     """
     evaluation = evaluation or Evaluation()
-    learner = at_test(learner, evaluation)
+    learner, mapping = at_test(learner, evaluation), mapping or Mapping()
     members = [learner, *(dataclasses.replace(learner, meta=meta) for meta in others)]
+    members = [dataclasses.replace(member, meta=laid_out(member, mapping)) for member in members]
     scored: list[TaskScores] = []
     queries = 0
 
     def scores(model: Model, task: Task) -> TaskScores:
         return task_scores(members, model, task, evaluation.steps)
 
-    with Workers(learner.model, mapping or Mapping(), ranks=ranks) as workers:
+    with Workers(learner.model, mapping, ranks=ranks) as workers:
         for block, first in enumerate(range(0, evaluation.tasks, BLOCK)):
             count = min(BLOCK, evaluation.tasks - first)
             batch = tasks.sample(evaluation.seed, stream, block, count).to(learner.device)
@@ -185,8 +186,10 @@ def _predictions(learner: Learner, model: Model, task: Task, steps: int) -> _Pre
     if not model.is_transductive:
         return _Predictions(at_step, None)
 
+    phi = map_tensors(Tensor.contiguous, path[-1])  # as a vmap takes it
+
     def with_support_alone(query: Tensor) -> Tensor:
-        return learner.algorithm.predict(model, path[-1], torch.cat([task.support.x, query[None]]))[-1]
+        return learner.algorithm.predict(model, phi, torch.cat([task.support.x, query[None]]))[-1]
 
     try:
         alone = torch.func.vmap(with_support_alone)(task.query.x)
@@ -210,6 +213,11 @@ def score(model: Model, outputs: Tensor, y: Tensor) -> Tensor:
     if model.is_classifier:
         return (outputs.argmax(-1) == y).double().mean()
     return torch.nn.functional.mse_loss(outputs.double(), y.double())
+
+
+def laid_out(learner: Learner, mapping: Mapping) -> Meta:
+    """What the learner has learned, as tensors without gradients that lie in memory as the mapping runs fastest."""
+    return map_tensors(torch.detach, learner.meta) if mapping.chunk > 1 else learner.model.laid_out(learner.meta)
 
 
 def at_test(learner: Learner, evaluation: Evaluation) -> Learner:

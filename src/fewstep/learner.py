@@ -48,7 +48,7 @@ class Learner:
 
     def for_evaluation(self) -> "Learner":
         """This learner as it is tested: its net in evaluation mode, nothing requiring a gradient."""
-        meta = self.model.laid_out(self.meta)
+        meta = map_tensors(torch.detach, self.meta)
         return Learner(model=self.model.for_evaluation(), algorithm=self.algorithm, meta=meta)
 
     def under(self, norm: Literal["transductive", "support"]) -> "Learner":

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Meta, MetaGradient, Params, Task, map_tensors, tensors_of
-from fewstep.evaluation import score
+from fewstep.evaluation import laid_out, score
 from fewstep.learner import Learner
 from fewstep.mapping import Workers
 from fewstep.model import Model
@@ -126,7 +126,7 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
         return outcome, score(model, outcome.logits, task.query.y)
 
     phase = (repr(algorithm), algorithm.order_at(update), algorithm.loss_weights(update))
-    outcome, scores = workers.mean(one, learner.model.laid_out(learner.meta), batch, step=update, phase=phase)
+    outcome, scores = workers.mean(one, laid_out(learner, workers.mapping), batch, step=update, phase=phase)
     return outcome, scores.item()
 
 
