@@ -269,8 +269,8 @@ def test_the_chosen_mapping_never_has_idle_threads_and_changes_nothing():
 @pytest.mark.parametrize("mapping", [LOOP, Mapping(chunk=3)])
 def test_a_net_that_averages_over_positions_trains_and_is_tested_without_a_warning_of_torch_s(mapping: Mapping):
     """Under a vmap, torch has no batched form of its average over channels that lie last."""
-    learner = learner_of(Conv4(filters=10, downsample="stride").build((1, 16, 16), 3), MAML(inner_lr=0.1))
-    tasks = image_splits(size=16).train
+    learner = learner_of(Conv4(filters=10, downsample="stride").build((1, 28, 28), 3), MAML(inner_lr=0.1))
+    tasks = image_splits(size=28).train
     with warnings.catch_warnings(), Workers(learner.model, mapping) as workers:
         warnings.simplefilter("error")
         meta_gradient(learner, tasks.sample(0, "train", 0, 3), workers, 0)
