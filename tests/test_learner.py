@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -5,9 +6,10 @@ from torch import Tensor, nn
 
 from builders import NORMS, image_splits, smooth_net, smooth_task
 from fewstep.algorithms.maml import MAML
-from fewstep.core import Task
+from fewstep.core import Examples, Task
 from fewstep.evaluation import Evaluation, evaluate
 from fewstep.learner import Learner, learner_of
+from fewstep.nets.conv4 import Conv4
 from fewstep.tasks.sinusoid import Sinusoid
 
 
@@ -76,6 +78,18 @@ def test_zero_steps_return_theta_and_the_default_is_the_steps_of_training():
     theta = learner.meta.learned["theta"]
     assert all(value is theta[name] for name, value in learner.adapt(task.support, steps=0).items())
     torch.testing.assert_close(learner.adapt(task.support), learner.adapt(task.support, steps=2), rtol=0, atol=0)
+
+
+def test_images_that_numpy_has_filled_anew_are_read_anew():
+    """Of which torch knows nothing: the tensor is the same, and its version is."""
+    learner = learner_of(Conv4(filters=10).build((1, 16, 16), 3), MAML(inner_lr=0.2))
+    rng, y = np.random.default_rng(0), torch.arange(3).repeat(2)
+    buffer = rng.random((6, 1, 16, 16), np.float32)
+    x = torch.from_numpy(buffer)
+    learner.predict(learner.adapt(Examples(x, y)), x)
+    buffer[:] = rng.random(buffer.shape) ** 3
+    found, expected = (learner.predict(learner.adapt(Examples(images, y)), images) for images in (x, x.clone()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_moving_a_learner_copies_it():

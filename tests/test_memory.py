@@ -1,5 +1,6 @@
 import gc
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from builders import image_splits, smooth_net, smooth_task, stacked
 from fewstep import memory
 from fewstep.algorithms.maml import MAML
-from fewstep.core import Task
+from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.core import Meta, MetaGradient, Task
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
 from fewstep.model import Model
@@ -99,6 +101,42 @@ def test_the_estimate_of_many_steps_is_what_their_graph_holds(order: int, recomp
     parameters = sum(value.nbytes for value in learner.parameters())
     estimated, held = memory.estimated_bytes(learner, smooth_task()), memory.held_bytes(learner, smooth_task())
     assert held <= estimated <= 1.05 * held + 8 * parameters
+
+
+def test_the_estimate_of_first_order_that_becomes_second_is_that_of_second_order():
+    def estimated(first_order_epochs: int) -> int:
+        algorithm = MAMLPlusPlus(inner_lr=0.1, first_order_epochs=first_order_epochs)
+        return memory.estimated_bytes(learner_of(smooth_net(), algorithm), smooth_task())
+
+    assert estimated(3) == estimated(0)
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """An algorithm of the user's own, which passes on to another: its inner steps are no setting."""
+
+    algorithm: MAML
+
+    @property
+    def inner_steps(self) -> int:
+        return self.algorithm.inner_steps
+
+    def order_at(self, update: int) -> int | None:
+        return self.algorithm.order_at(update)
+
+    def init(self, model: Model, generator: torch.Generator) -> Meta:
+        return self.algorithm.init(model, generator)
+
+    def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
+        return self.algorithm.meta_gradient(model, meta, task, update)
+
+
+def test_the_estimate_of_an_algorithm_whose_steps_cannot_be_set_is_what_its_graph_holds():
+    algorithm = MAML(inner_lr=0.1, inner_steps=4)
+    learner = learner_of(smooth_net(), Wrapping(algorithm))
+    assert memory.estimated_bytes(learner, smooth_task()) == memory.held_bytes(
+        learner_of(smooth_net(), algorithm), smooth_task()
+    )
 
 
 def test_a_run_that_would_not_fit_is_told_before_it_begins(tmp_path, monkeypatch, caplog):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from builders import image_splits
 from fewstep import journal, training
 from fewstep.algorithms.maml import MAML
 from fewstep.checkpoint import load_checkpoint
@@ -22,6 +23,7 @@ from fewstep.journal import BEST, METRICS, Row, best_update, checkpoints, read_m
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
 from fewstep.run import Run, Watch, train_run
+from fewstep.seeding import seeded
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.training import DivergedError, Training, outer_optimizer
 from run_builders import (
@@ -404,6 +406,24 @@ def test_the_outer_optimizer_is_the_one_that_the_settings_name(optimizer, kind):
             by_hand.param_groups[0]["lr"] = rate
             by_hand.step()
     torch.testing.assert_close(learner.meta.learned, beside.meta.learned, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_how_weights_lie_in_memory_changes_no_update(optimizer):
+    """A fused optimizer reads weights, gradients and its own averages as they lie."""
+    settings, learned = Training(updates=3, meta_batch=2, lr=0.01, optimizer=optimizer), []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        with seeded(0, "net"):
+            layers = nn.Conv2d(1, 4, 2), nn.Tanh(), nn.Conv2d(4, 3, 2), nn.Flatten(), nn.Linear(27, 3)
+        learner = learner_of(nn.Sequential(*layers).to(memory_format=layout), MAML(inner_lr=0.1)).to("cpu")
+        with Workers(learner.model, Mapping()) as workers:
+            list(
+                training.updates(
+                    learner, image_splits().train, settings, outer_optimizer(learner.meta, settings), workers
+                )
+            )
+        learned.append(learner.meta.learned)
+    torch.testing.assert_close(*learned, rtol=1e-5, atol=1e-6)
 
 
 def displacements(settings: Training) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -3,6 +3,7 @@
 import shutil
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
@@ -80,6 +81,9 @@ READS_VALUES = {
     "equality": lambda x: x * torch.equal(x, x),
     "places": lambda x: x[x > 0],
     "nonzero": lambda x: x.nonzero(),
+    "a list": lambda x: x * 2 if x.tolist()[0] > 0 else x,
+    "numpy": lambda x: x * 2 if x.numpy()[0] > 0 else x,
+    "numpy by itself": lambda x: x + torch.from_numpy(np.asarray(x) * 2),
 }
 
 
@@ -87,6 +91,65 @@ READS_VALUES = {
 def test_python_that_reads_values_is_not_traced(function: Any):
     with pytest.raises(ValueError, match="take 'eager'"):
         traced(function, torch.ones(3))
+
+
+def test_random_numbers_of_a_generator_are_not_traced():
+    """A run of the trace would go on with the numbers where Python begins anew."""
+    with pytest.raises(ValueError, match="random numbers"):
+        traced(lambda x: x + torch.rand(3, generator=seed(0)), torch.ones(3))
+
+
+def test_what_is_captured_is_not_written_to():
+    """The first run of a trace would count twice, and threads share what each would have for itself."""
+    calls = torch.zeros(2)
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        calls[:1].add_(1)
+        return x * 2
+
+    with pytest.raises(ValueError, match="a count of calls"):
+        traced(counted, torch.ones(3))
+    assert calls.tolist() == [0, 0]
+
+
+def test_a_tensor_that_python_makes_begins_anew_in_every_run():
+    def function(x: torch.Tensor) -> torch.Tensor:
+        total = torch.tensor([1.0, 2.0])
+        total += x
+        return total
+
+    again = traced(function, torch.ones(2))
+    for _ in range(2):
+        assert again(torch.tensor([5.0, 6.0])).tolist() == [6.0, 8.0]
+
+
+def test_an_error_that_values_cause_is_raised_again():
+    again = traced(lambda x: torch.linalg.solve(torch.diag(x), x), torch.ones(2))
+    assert again(torch.tensor([5.0, 6.0])).tolist() == [1.0, 1.0]
+    with pytest.raises(RuntimeError, match="singular"):
+        again(torch.tensor([5.0, 0.0]))
+
+
+def written_through_views(x: torch.Tensor) -> torch.Tensor:
+    """Each is another name of the same numbers, and is written to by that name."""
+    y = torch.outer(x, x).clone()
+    there = y.t()
+    there[0] += 3
+    back = there.t()
+    back.mul_(2)
+    same = back.expand_as(back).view(2, 2).detach()
+    same[:, 1] -= x
+    return y + there + back + same
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["this torch", "torch 2.4"])
+def test_writes_through_views_are_kept(knows: bool, monkeypatch: pytest.MonkeyPatch):
+    """Until torch 2.5 fx took what writes for dead code where nothing reads its output."""
+    if not knows:
+        monkeypatch.setattr(torch.fx.Node, "is_impure", lambda node, *_: node.op in ("placeholder", "output"))
+    again = traced(written_through_views, torch.zeros(2))
+    for x in (torch.tensor([1.0, 2.0]), torch.tensor([-3.0, 5.0])):
+        torch.testing.assert_close(again(x), written_through_views(x), rtol=0, atol=0)
 
 
 def test_a_trace_keeps_what_is_written_in_place_and_what_it_captures():

@@ -26,11 +26,11 @@ class Learner:
     def adapt(self, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` inner steps (default: as in training), differentiable in `self.parameters()`."""
         steps = self.algorithm.inner_steps if steps is None else steps
-        return adapt(self.algorithm, self.model, self.meta, support, steps)
+        return adapt(self.algorithm, self.model, self.meta, support._replace(x=_as_new(support.x)), steps)
 
     def predict(self, phi: Params, x: Tensor) -> Tensor:
         """Logits `[M, ways]`, or values `[M, D]`."""
-        return self.algorithm.predict(self.model, phi, x)
+        return self.algorithm.predict(self.model, phi, _as_new(x))
 
     def parameters(self) -> list[Tensor]:
         """Every learned tensor, for an outer optimizer of one's own."""
@@ -92,6 +92,11 @@ class Learner:
 def _check_recomputation(algorithm: Algorithm, model: Model) -> None:
     if model.is_stochastic and getattr(algorithm, "recompute", False):
         raise ValueError("recompute=True computes every inner step twice, and this net draws other numbers each time")
+
+
+def _as_new(x: Tensor) -> Tensor:
+    """The same in a tensor that no net has seen: what a net keeps of its last inputs knows no writes by numpy."""
+    return x.view_as(x)
 
 
 def _watched(model: Model, theta: Params, x: Tensor) -> tuple[Tensor, bool]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fewstep import seeding
+from fewstep.algorithm import Algorithm
 from fewstep.core import Task, tensors_of
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
+LAST = 10**9
+"""An update behind all that an algorithm anneals."""
 
 
 def warn_if_too_large(learner: Learner, batch: Task, mapping: Mapping) -> None:
@@ -41,10 +44,11 @@ def warn_if_too_large(learner: Learner, batch: Task, mapping: Mapping) -> None:
 def estimated_bytes(learner: Learner, task: Task) -> int:
     """The most bytes that the graphs of one task's meta-gradient hold at once.
 
-    Measured at one and at two inner steps and extended to all of them; what a layer needs in passing is left out.
+    Measured at one and at two inner steps and extended to all of them, where the algorithm has that number as a
+    setting; what a layer needs in passing is left out.
     """
     steps = learner.algorithm.inner_steps
-    if steps <= 2:
+    if steps <= 2 or not _sets_steps(learner.algorithm):
         return held_bytes(learner, task)
     one, two = (held_bytes(_with_steps(learner, few), task) for few in (1, 2))
     kept = sum(tensor.nbytes for tensor in tensors_of(learner.meta.learned))  # φ_i, which is no part of any graph
@@ -59,6 +63,13 @@ def available_bytes(device: torch.device) -> int | None:
     return min(known, default=None)
 
 
+def _sets_steps(algorithm: Algorithm) -> bool:
+    """Whether another number of inner steps can be put in, as it cannot where another algorithm's is passed on."""
+    return dataclasses.is_dataclass(algorithm) and "inner_steps" in {
+        part.name for part in dataclasses.fields(algorithm)
+    }
+
+
 def _with_steps(learner: Learner, steps: int) -> Learner:
     algorithm: Any = dataclasses.replace(learner.algorithm, inner_steps=steps)  # type: ignore[type-var]
     meta = algorithm.init(learner.model, torch.Generator())
@@ -66,11 +77,16 @@ def _with_steps(learner: Learner, steps: int) -> Learner:
 
 
 def held_bytes(learner: Learner, task: Task) -> int:
-    """The most bytes that graphs held at once while one task's meta-gradient was computed."""
+    """The most bytes that graphs hold at once while one task's meta-gradient is computed, of any derivative order."""
+    updates = {learner.algorithm.order_at(update): update for update in (LAST, 0)}
+    return max(_held_at(learner, task, update) for update in updates.values())
+
+
+def _held_at(learner: Learner, task: Task, update: int) -> int:
     held, model = _Held(), copy.deepcopy(learner.model)  # not its own: a forward may count its calls
     hooks = torch.autograd.graph.saved_tensors_hooks(held.keep, lambda kept: kept.tensor)
     with seeding.seeded(0, "memory"), hooks:
-        learner.algorithm.meta_gradient(model, learner.meta, task, 0)
+        learner.algorithm.meta_gradient(model, learner.meta, task, update)
     return held.most
 
 

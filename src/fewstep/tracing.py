@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, fx
 from torch.fx.node import map_aggregate
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -24,7 +25,7 @@ Execution = Literal["eager", "traced", "compiled"]
 """Run as written; traced once and run again; or traced and compiled by `torch.compile`, which takes a minute or two."""
 
 aten = torch.ops.aten
-SAME_TENSOR = (aten.detach.default, aten.alias.default, aten.lift_fresh.default)
+SAME_TENSOR = (aten.detach.default, aten.alias.default)
 """Operations that matter to autograd alone."""
 SAME_IF_SHAPED_ALIKE = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
 """Operations that do nothing where the shape is the one asked for."""
@@ -32,6 +33,8 @@ OWN_INVERSE = (aten.t.default, aten.transpose.int)
 """Operations that undo themselves."""
 IN_ANY_LAYOUT = {aten.view.default: aten.reshape.default}
 """In place of operations that ask for a layout in memory: other tensors need not lie there as those traced did."""
+TO_PYTHON = (Tensor.tolist, Tensor.numpy, Tensor.__array__)
+"""What hands values over without an operation that could be written down."""
 
 
 def traced(
@@ -44,7 +47,7 @@ def traced(
     flat = [tensor.detach() for tensor in tensors_of(example)]
     tape = _Tape(flat)
     try:
-        with tape:
+        with tape, _KeptFromPython():
             outputs = function(with_tensors(example, flat))
     except RuntimeError as error:
         raise ValueError(f"execution='traced': cannot be traced ({_first_line(error)}); take 'eager'") from error
@@ -65,27 +68,38 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, inputs: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._graph, self._constants = fx.Graph(), torch.nn.Module()
-        self._nodes = WeakTensorKeyDictionary()
+        self._nodes, self._captured = WeakTensorKeyDictionary(), set[int]()
         for i, tensor in enumerate(inputs):
             self._nodes[tensor] = self._graph.placeholder(f"input_{i}")
 
     def graph_to(self, outputs: list[Tensor]) -> fx.GraphModule:
         """What leads to `outputs`, as a function of the inputs."""
         self._graph.output([self._node_of(output) for output in outputs])
-        self._graph.eliminate_dead_code()
+        for node in reversed(self._graph.nodes):
+            if not node.users and node.op in ("call_function", "get_attr") and not _acts(node.target):
+                self._graph.erase_node(node)
         return fx.GraphModule(self._constants, self._graph)
 
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
+        options = options or {}
         if _depends_on_values(function, arguments):
             raise RuntimeError(f"{function} gives Python, or the shape of a tensor, what other inputs do not")
-        made = function(*arguments, **(options or {}))
+        if any(isinstance(option, torch.Generator) for option in options.values()):
+            raise RuntimeError(
+                f"{function} draws random numbers from a generator, which Python may set anew every time"
+            )
+        if any(self._is_captured(tensor) for tensor in _written(function, arguments, options)):
+            raise RuntimeError(f"{function} writes to a tensor that is no input, nor made of any: a count of calls")
+        if function is aten.lift_fresh.default and arguments[0] not in self._nodes:
+            function = aten.clone.default  # what Python has just made and may write to, it makes every time
+        made = function(*arguments, **options)
         if (same := self._same(function, arguments, made)) is not None:
             self._nodes[made] = same
             return made
         called = IN_ANY_LAYOUT.get(function, function)
-        node = self._graph.call_function(called, *map_aggregate((arguments, options or {}), self._node_of))
+        node = self._graph.call_function(called, *map_aggregate((arguments, options), self._node_of))
         if isinstance(made, Tensor):
             self._nodes[made] = node
         elif isinstance(made, tuple | list):
@@ -113,7 +127,23 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
             name = f"constant_{len(list(self._constants.buffers()))}"
             self._constants.register_buffer(name, value.detach())
             self._nodes[value] = self._graph.get_attr(name)
+            self._captured.add(value.untyped_storage()._cdata)
         return self._nodes[value]
+
+    def _is_captured(self, tensor: Tensor) -> bool:
+        """Whether a tensor lies where one lies that is neither an input nor made of any."""
+        return tensor not in self._nodes or tensor.untyped_storage()._cdata in self._captured
+
+
+class _KeptFromPython(TorchFunctionMode):
+    """Lets no values out to Python by ways that the tape does not see."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        if function in TO_PYTHON:
+            raise RuntimeError(f"Tensor.{function.__name__} gives Python what other inputs do not")
+        return function(*arguments, **(options or {}))
 
 
 def _depends_on_values(function: Any, arguments: tuple[Any, ...]) -> bool:
@@ -121,6 +151,25 @@ def _depends_on_values(function: Any, arguments: tuple[Any, ...]) -> bool:
     if function is aten.index.Tensor:
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in arguments[1])
     return torch.Tag.data_dependent_output in function.tags or torch.Tag.dynamic_output_shape in function.tags
+
+
+def _written(function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> list[Tensor]:
+    """The tensors that an operation writes to."""
+    if not function._schema.is_mutable:
+        return []
+    given = {argument.name: value for argument, value in zip(function._schema.arguments, arguments, strict=False)}
+    written = [
+        (given | options).get(argument.name)
+        for argument in function._schema.arguments
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+    return tensors_of([value for value in written if value is not None])
+
+
+def _acts(target: Any) -> bool:
+    """Whether an operation does more than to return something: it writes to a tensor, or raises an error."""
+    schema = getattr(target, "_schema", None)
+    return schema is not None and (schema.is_mutable or not schema.returns)
 
 
 def _compiled(graph: fx.GraphModule, flat: list[Tensor]) -> Callable[..., list[Tensor]]:

@@ -81,9 +81,13 @@ class DivergedError(ArithmeticError):
 def outer_optimizer(meta: Meta, training: Training) -> torch.optim.Optimizer:
     """The outer optimizer over `meta.learned`, one parameter group per group name."""
     groups = [{"params": list(group.values()), "name": name} for name, group in meta.learned.items()]
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=training.lr, fused=True)
-    return torch.optim.Adam(groups, lr=training.lr, fused=True)
+    kind = torch.optim.SGD if training.optimizer == "sgd" else torch.optim.Adam
+    return kind(groups, lr=training.lr, fused=all(map(_can_be_fused, tensors_of(meta.learned))) or None)
+
+
+def _can_be_fused(tensor: Tensor) -> bool:
+    """Fused optimizers read tensors as they lie in memory, and a net may have its weights in channels last."""
+    return tensor.is_contiguous() and tensor.device.type in ("cpu", "cuda")
 
 
 def updates(
@@ -137,7 +141,7 @@ def _are_finite(gradient: dict[str, Params]) -> bool:
 def _step(meta: Meta, outcome: MetaGradient, optimizer: torch.optim.Optimizer, training: Training, update: int) -> None:
     learned = tensors_of(meta.learned)
     for tensor, gradient in zip(learned, tensors_of(outcome.gradient), strict=True):
-        tensor.grad = gradient.contiguous()  # the fused optimizers read gradients as they lie in memory
+        tensor.grad = gradient.contiguous()
     if training.clip_value is not None:
         torch.nn.utils.clip_grad_value_(learned, training.clip_value)
     if training.clip_norm is not None:

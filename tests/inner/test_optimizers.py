@@ -9,7 +9,7 @@ from fewstep.core import Inner, Params, map_tensors
 from fewstep.inner.adagrad import Adagrad
 from fewstep.inner.adam import Adam
 from fewstep.inner.momentum import Momentum
-from fewstep.inner.optimizer import InnerOptimizer, Rates
+from fewstep.inner.optimizer import InnerOptimizer, Rates, root
 from fewstep.inner.rmsprop import RMSprop
 
 RATES = {"a": 0.1, "b": 0.3}
@@ -194,6 +194,14 @@ def test_a_gradient_that_is_zero_at_one_of_two_steps_makes_no_nan(name: str, gra
     assert all(output.isfinite().all() for output in outputs)
     derivatives = torch.autograd.grad(sum(output.sum() for output in outputs), inputs)
     assert all(derivative.isfinite().all() for derivative in derivatives)
+
+
+@pytest.mark.parametrize(("dtype", "inside"), [(torch.float32, 1e-50), (torch.float16, 1e-8)])
+def test_an_epsilon_that_rounds_to_zero_makes_no_nan(dtype: torch.dtype, inside: float):
+    square = torch.zeros(2, dtype=dtype, requires_grad=True)
+    rooted = root(square, inside, 0.5)
+    assert rooted.tolist() == [0.5, 0.5]
+    assert torch.autograd.grad(rooted.sum(), square)[0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("kind", [Adagrad, RMSprop, Adam])

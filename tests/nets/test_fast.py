@@ -189,6 +189,12 @@ def test_under_autocast_it_is_torch_s_own():
         torch.testing.assert_close(fast(net)(images(1).float()), net(images(1).float()))
 
 
+def test_on_another_device_it_is_torch_s_own():
+    """Of which `torch.is_autocast_enabled` may not know."""
+    net = fast(on_batch_statistics(nn.Sequential(nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.MaxPool2d(2))))
+    assert net.to("meta")(torch.zeros(4, 1, 8, 8, device="meta")).shape == (4, 12, 3, 3)
+
+
 def test_the_original_is_left_as_it_is():
     net = on_batch_statistics(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU()))
     before = copy.deepcopy(net)

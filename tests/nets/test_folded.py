@@ -1,5 +1,7 @@
 """A convolution with its batch norm folded into its weight, against torch's two layers, in float64."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +113,33 @@ def test_inputs_that_change_in_place_are_seen():
         torch.testing.assert_close(made(x), net(x), **EXACT)
 
 
+def test_a_forward_in_inference_mode_leaves_nothing_that_a_later_one_cannot_use():
+    net = drawn(*NETS["as in Conv4"])
+    x, made = images(net), fast(net)
+    with torch.inference_mode():
+        made(x)
+    torch.testing.assert_close(derivatives(made, x), derivatives(net, x), **EXACT)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copied", "pickled"]
+)
+def test_a_net_that_has_run_can_be_copied_and_sent_elsewhere(again: Callable[[nn.Module], nn.Module]):
+    net = drawn(*NETS["as in Conv4"])
+    made = fast(net)
+    made(images(net))
+    torch.testing.assert_close(again(made)(images(net)), net(images(net)), **EXACT)
+
+
+def test_a_bias_that_the_norm_undoes_has_a_gradient_which_is_zero():
+    """Not none, which would stop `torch.autograd.grad`, and which an optimizer would not decay."""
+    original = drawn(*NETS["as in Conv4"])
+    net = fast(original)
+    gradients = torch.autograd.grad(net(images(original)).sum(), list(net.parameters()))
+    names = [name for name, _ in net.named_parameters()]
+    assert [name for name, one in zip(names, gradients, strict=True) if not one.any()] == ["0.bias"]
+
+
 def with_gradient(x: Tensor) -> Tensor:
     return x.clone().requires_grad_()
 
@@ -129,6 +158,22 @@ def test_what_does_not_fit_is_left_to_both_layers(net: nn.Sequential, change: An
     assert not Folded(made[0], made[1]).fits(x)
     if len(x) > 1:
         torch.testing.assert_close(made(x), net(x), **EXACT)
+
+
+def test_a_norm_of_higher_precision_is_left_to_itself():
+    net = drawn(*NETS["as in Conv4"])
+    net[0].to(torch.bfloat16)
+    net[1].float()
+    x = images(net).to(torch.bfloat16)
+    torch.testing.assert_close(fast(net)(x), net(x), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules")
+def test_complex_numbers_are_refused_as_by_torch():
+    net = drawn(*NETS["oblong, alone"]).to(torch.complex128)
+    for one in (net, fast(net)):
+        with pytest.raises(RuntimeError):
+            one(images(net).to(torch.complex128))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 9, 9), (2, 1, 0, 9), (1, 9, 9), (2, 1, 1, 1)])

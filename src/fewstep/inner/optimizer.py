@@ -24,6 +24,10 @@ class InnerOptimizer(Protocol):
         ...
 
 
+SURELY_POSITIVE = 1e-7
+"""A number that no precision of torch's rounds to zero."""
+
+
 def descend(value: Tensor, direction: Tensor, rate: Tensor | float) -> Tensor:
     """value − rate · direction, in one operation where the rate is a number."""
     return value - rate * direction if isinstance(rate, Tensor) else torch.sub(value, direction, alpha=rate)
@@ -41,7 +45,7 @@ def average(old: Tensor, new: Tensor | float, decay: float) -> Tensor:
 
 def root(square: Tensor, eps_inside: float, eps_outside: float) -> Tensor:
     """√(square + eps_inside) + eps_outside; a root of exactly zero has zero derivative in place of an infinite one."""
-    if eps_inside > 0:  # and squares are no less than zero
+    if eps_inside >= SURELY_POSITIVE:  # and squares are no less than zero
         rooted = (square + eps_inside).sqrt()
         return rooted + eps_outside if eps_outside > 0 else rooted
     inside = square + eps_inside

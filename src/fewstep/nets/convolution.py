@@ -14,6 +14,9 @@ from torch.autograd.function import Function
 
 from fewstep.differentiation import is_transforming
 
+DEVICES = ("cpu", "cuda")
+"""The kinds of device on which derivatives of our own are taken."""
+
 
 class Geometry(NamedTuple):
     """How the kernel moves."""
@@ -50,8 +53,14 @@ class Convolution(nn.Module):
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether torch's own operations are to be taken: in transforms, under autocast, for inputs `[C, H, W]` or none."""
-    return is_transforming() or torch.is_autocast_enabled(x.device.type) or x.dim() != 4 or x.numel() == 0
+    """Whether torch's own operations are to be taken: in transforms, under autocast, for inputs `[C, H, W]` or none.
+
+    Also on other devices than a CPU or CUDA's, of which some know no autocast.
+    """
+    kind = x.device.type
+    if is_transforming() or kind not in DEVICES or torch.is_autocast_enabled(kind):
+        return True
+    return x.dim() != 4 or x.numel() == 0
 
 
 def replaces(layer: nn.Module) -> TypeGuard[nn.Conv2d]:

@@ -31,13 +31,13 @@ class Folded:
 
     def fits(self, x: Tensor) -> bool:
         """Whether outputs are those of both layers, and come faster: patches must be small beside the outputs."""
-        weight, geometry = self._convolution.weight, self._convolution.geometry
-        if is_plain(x) or x.requires_grad or x.device.type not in ("cpu", "cuda") or x.dtype != weight.dtype:
+        weight, geometry, gamma = self._convolution.weight, self._convolution.geometry, self._norm.weight
+        if is_plain(x) or x.requires_grad or not x.dtype == weight.dtype == gamma.dtype or not x.is_floating_point():
             return False
-        if geometry.groups > 1 or x.shape[1] != weight.shape[1] or len(self._norm.weight) != len(weight):
+        if geometry.groups > 1 or x.shape[1] != weight.shape[1] or len(gamma) != len(weight):
             return False
         height, width = geometry.positions(x.shape, weight.shape)
-        return weight[0].numel() <= len(weight) and min(height, width) > 0 and len(x) * height * width > 1
+        return weight.shape[1:].numel() <= len(weight) and min(height, width) > 0 and len(x) * height * width > 1
 
     def __call__(self, x: Tensor) -> Tensor:
         """The outputs of both layers, with what follows them, of `x: [N, C, H, W]`."""
@@ -48,8 +48,12 @@ class Folded:
         variance = ((exact @ covariance) * exact).sum(1)
         scaled = rows * (norm.weight * torch.rsqrt(variance + norm.eps).to(x.dtype)).unsqueeze(1)
         weight, bias = scaled.view_as(convolution.weight), norm.bias - scaled @ mean
-        outputs: Tensor = _Convolve.apply(x, weight, bias, convolution.geometry, norm.after)  # type: ignore[no-untyped-call]
+        outputs: Tensor = _Convolve.apply(x, weight, bias, convolution.bias, convolution.geometry, norm.after)  # type: ignore[no-untyped-call]
         return outputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy finds moments of its own: those kept are of a tensor that it may never see."""
+        return {**self.__dict__, "_last": None}
 
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The patches' mean and covariance; those of the last inputs are kept, as inner steps see the same again."""
@@ -69,6 +73,7 @@ class _Moments(NamedTuple):
     covariance: Tensor
 
 
+@torch.inference_mode(False)  # what is kept must serve later forwards, with gradients too
 @torch.no_grad()
 def _moments(x: Tensor, convolution: Convolution) -> tuple[Tensor, Tensor]:
     """The mean `[K]` of the patches of `x`, K values each, and their biased covariance `[K, K]`, which is float64."""
@@ -80,10 +85,12 @@ def _moments(x: Tensor, convolution: Convolution) -> tuple[Tensor, Tensor]:
 
 
 class _Convolve(Function):
-    """Convolution and what follows; `x` takes no gradient."""
+    """Convolution and what follows; `x` takes no gradient, and the layer's `own_bias`, which the norm undoes, zeros."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry, after: After) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, own_bias: Tensor | None, geometry: Geometry, after: After
+    ) -> Tensor:
         x = channels_last(x)
         parts = torch.split(x, _at_once(x, weight, geometry))
         made = [after.passed(F.conv2d(images, weight, bias, *geometry)) for images in parts]
@@ -95,7 +102,10 @@ class _Convolve(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *kept = ctx.saved_tensors
         passed = [Passed(ctx.slope, *pair) for pair in zip(kept[::2], kept[1::2], strict=True)]
-        return None, *_Pull.apply(gradient, x, weight, ctx.geometry, passed), None, None  # type: ignore[no-untyped-call]
+        by_own_bias = None
+        if ctx.needs_input_grad[3]:  # as torch fills in gradients of what is unused
+            by_own_bias = weight.new_zeros(len(weight), requires_grad=torch.is_grad_enabled())
+        return None, *_Pull.apply(gradient, x, weight, ctx.geometry, passed), by_own_bias, None, None  # type: ignore[no-untyped-call]
 
 
 class _Pull(Function):
