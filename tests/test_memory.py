@@ -2,6 +2,7 @@ import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -116,6 +117,8 @@ class Wrapping:
     """An algorithm of the user's own, which passes on to another: its inner steps are no setting."""
 
     algorithm: MAML
+    makes_head: ClassVar[bool] = False
+    head: ClassVar[str | None] = None
 
     @property
     def inner_steps(self) -> int:

@@ -221,6 +221,8 @@ def test_a_mapping_that_makes_no_sense_is_refused(settings: dict[str, Any], mess
 class Annealed(NamedTuple):
     """An algorithm of the user's own, whose inner rate falls with the update and nothing says so."""
 
+    makes_head, head = False, None
+
     @property
     def inner_steps(self) -> int:
         return 1

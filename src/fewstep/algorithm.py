@@ -13,6 +13,19 @@ class Algorithm(Protocol):
     """A frozen dataclass of hyperparameters; everything else maps these functions over tasks."""
 
     @property
+    def makes_head(self) -> bool:
+        """Whether a task's support set makes the head, so that tasks may have any number of ways.
+
+        `Model.embedding` and `Model.ways` are there for such; no head of the net itself is learned.
+        """
+        ...
+
+    @property
+    def head(self) -> str | None:
+        """The dotted name of the net's head; None for the last `nn.Linear`."""
+        ...
+
+    @property
     def inner_steps(self) -> int:
         """How many inner steps training takes."""
         ...

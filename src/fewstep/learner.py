@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from fewstep import seeding
 from fewstep.algorithm import Algorithm
 from fewstep.core import Examples, Meta, Params, Task, map_tensors, tensors_of
+from fewstep.differentiation import is_transforming
 from fewstep.inner.loop import adapt
-from fewstep.model import Loss, Model, model_of
+from fewstep.model import Loss, Model, embedded_model_of, model_of
 from fewstep.nets.norm import WITHOUT_BATCH, Norm
 
 
@@ -26,7 +27,10 @@ class Learner:
     def adapt(self, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` inner steps (default: as in training), differentiable in `self.parameters()`."""
         steps = self.algorithm.inner_steps if steps is None else steps
-        return adapt(self.algorithm, self.model, self.meta, support._replace(x=_as_new(support.x)), steps)
+        model = self.model
+        if self.algorithm.makes_head and not is_transforming():  # under a vmap no value can be read
+            model = self.for_ways(int(support.y.max()) + 1).model
+        return adapt(self.algorithm, model, self.meta, support._replace(x=_as_new(support.x)), steps)
 
     def predict(self, phi: Params, x: Tensor) -> Tensor:
         """Logits `[M, ways]`, or values `[M, D]`."""
@@ -60,18 +64,27 @@ class Learner:
             raise ValueError(
                 f"norm={norm!r} is about batch norms, and the policy '{self.model.norm}' of this learner has none left"
             )
-        model = model_of(self.model.net, loss=self.model.loss_name, norm=norm)
-        return dataclasses.replace(self, model=dataclasses.replace(model, is_stochastic=self.model.is_stochastic))
+        model = _model(self.model.net, self.algorithm, self.model.loss_name, norm)
+        seen = dataclasses.replace(model, is_stochastic=self.model.is_stochastic, ways=self.model.ways)
+        return dataclasses.replace(self, model=seen)
+
+    def for_ways(self, ways: int) -> "Learner":
+        """This learner for tasks of `ways` classes, where its algorithm makes a head for each; else as it is."""
+        if not self.algorithm.makes_head or self.model.ways == ways:
+            return self
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, ways=ways))
 
     def checked(self, task: Task, outputs: int) -> "Learner":
         """This learner, knowing what its net was seen to do: draw random numbers, mix the queries of a batch.
 
         Raises `ValueError` unless the net maps a support set to `outputs` columns and the loss fits the targets.
+        Where the algorithm makes its heads, the net's own may have any number of columns.
         """
-        model, support = self.model, task.support
+        model, support = self.for_ways(outputs).model, task.support
         with torch.no_grad(), seeding.seeded(0, "checked"):
             outputs_at_theta, draws = _watched(model, model.parameters(), support.x)
-            _check_outputs(outputs_at_theta, support, outputs, model.is_classifier)
+            width = outputs_at_theta.shape[-1] if self.algorithm.makes_head else outputs
+            _check_outputs(outputs_at_theta, support, width, model.is_classifier)
             tested = model.for_evaluation()
             if _watched(tested, tested.parameters(), support.x)[1]:
                 raise ValueError(
@@ -87,6 +100,12 @@ class Learner:
         )
         _check_recomputation(self.algorithm, seen)
         return dataclasses.replace(self, model=seen)
+
+
+def _model(net: nn.Module, algorithm: Algorithm, loss: Loss, norm: Norm) -> Model:
+    """The net as `algorithm` takes it."""
+    made = embedded_model_of if algorithm.makes_head else model_of
+    return made(net, loss=loss, norm=norm, head=algorithm.head)
 
 
 def _check_recomputation(algorithm: Algorithm, model: Model) -> None:
@@ -138,7 +157,7 @@ def learner_of(
 
     The net is copied; θ starts from its parameters. Learned tensors are leaves that require gradients.
     """
-    model = model_of(net, loss=loss, norm=norm)
+    model = _model(net, algorithm, loss, norm)
     _check_recomputation(algorithm, model)
     generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "init"))
     meta = algorithm.init(model, generator)

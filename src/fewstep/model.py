@@ -16,6 +16,7 @@ from fewstep.core import Examples, Meta, Params
 from fewstep.nets import norm as norms
 from fewstep.nets.convolution import Convolution
 from fewstep.nets.fast import fast
+from fewstep.nets.head import check_head, head_of, without_head
 from fewstep.nets.norm import Norm
 
 Loss = Literal["mean_cross_entropy", "mean_squared_error"]
@@ -53,6 +54,12 @@ class Model:
     """those of `names` that are weights of convolutions which take channels last"""
     is_evaluating: bool = False
     """Whether queries use the statistics accumulated in training, where the policy accumulates any."""
+    head: str | None = None
+    """the dotted name of the net's head: the last `nn.Linear` unless the algorithm names another"""
+    embedding: "Model | None" = None
+    """the net without its head, for algorithms whose head is made for a task"""
+    ways: int | None = None
+    """classes of the tasks at hand, for algorithms whose head is made for a task"""
 
     def parameters(self) -> Params:
         """The trainable parameters of the net as built, by its own names; detached copies."""
@@ -138,9 +145,16 @@ class Model:
         """Whether outputs are logits over classes."""
         return self.loss_name == "mean_cross_entropy"
 
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Those of `names` that belong to the head."""
+        return tuple(name for name in self.names if self.head is not None and name.startswith(f"{self.head}."))
+
     def for_evaluation(self) -> "Model":
         """A copy as it is tested: no dropout, queries on the statistics that the policy keeps for them."""
         model = self.without_dropout()
+        if model.embedding is not None:
+            model = dataclasses.replace(model, embedding=model.embedding.for_evaluation())
         if model.accumulates:
             assert model.given_net is not None
             model = dataclasses.replace(model, query_net=model.given_net)
@@ -160,7 +174,7 @@ class Model:
         for net in (model.net, model.support_net, model.query_net, model.given_net, model.observer):
             if net is not None:
                 change(net)
-        return model
+        return model if model.embedding is None else dataclasses.replace(model, embedding=model.embedding._copy(change))
 
     def _call(self, net: nn.Module, tensors: Params, x: Tensor) -> Tensor:
         outputs = functional_call(net, tensors, (x,), tie_weights=self.is_tied)
@@ -169,8 +183,27 @@ class Model:
         return outputs
 
 
-def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = "transductive") -> Model:
-    """The model of any `nn.Module`; the module itself is copied, never changed."""
+def embedded_model_of(net: nn.Module, *, loss: Loss, norm: Norm, head: str | None = None) -> Model:
+    """The model of a net whose head is made for every task, with that of its embedding beside it.
+
+    Raises `ValueError` where the net has no head.
+    """
+    model = model_of(net, loss=loss, norm=norm, head=head)
+    if model.head is None:
+        raise ValueError(f"{type(net).__name__} has no linear layer to take for its head: end it with an nn.Linear")
+    return dataclasses.replace(model, embedding=model_of(without_head(net, model.head), loss=loss, norm=norm))
+
+
+def model_of(
+    net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = "transductive", head: str | None = None
+) -> Model:
+    """The model of any `nn.Module`; the module itself is copied, never changed.
+
+    `head` is the dotted name of the net's head, by default the last `nn.Linear`. Raises `ValueError` where it names
+    no layer.
+    """
+    if head is not None:
+        check_head(net, head)
     for name, value, known in (("loss", loss, get_args(Loss)), ("norm", norm, get_args(Norm))):
         if value not in known:
             raise ValueError(f"{name}={value!r}: expected one of {', '.join(known)}")
@@ -203,6 +236,7 @@ def model_of(net: nn.Module, *, loss: Loss = "mean_cross_entropy", norm: Norm = 
         is_stochastic=any(_draws(layer) for layer in net.modules()),
         is_tied=len({id(tensor) for tensor in tensors}) < len(tensors),
         convolved=tuple(name for name in names if name in convolved),
+        head=head or head_of(net),
     )
 
 

@@ -8,7 +8,7 @@ through the inner loop. Departure: α is a rate on the mean loss; the official c
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class MAML:
     inner learning rates still get their gradient.
     """
 
+    makes_head: ClassVar[bool] = False
+    head: ClassVar[str | None] = None
     inner_lr: float
     """inner learning rate α, on the mean loss"""
     inner_steps: int = 1

@@ -11,7 +11,7 @@ steps beyond those of training reuse the last step's rates and rows.
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ LEAST_SHARE = 0.03
 class MAMLPlusPlus:
     """MAML++; each tip is a field of its own."""
 
+    makes_head: ClassVar[bool] = False
+    head: ClassVar[str | None] = None
     inner_lr: float
     """inner learning rate α, on the mean loss; where learned rates start"""
     inner_steps: int = 5

@@ -12,7 +12,7 @@ the same.
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ SLOT = "slots."
 class Reptile:
     """Reptile, and first-order MAML from the same trajectory."""
 
+    makes_head: ClassVar[bool] = False
+    head: ClassVar[str | None] = None
     inner_lr: float = 1e-3
     """inner learning rate, on the mean loss"""
     inner_steps: int = 5
