@@ -18,7 +18,7 @@ MOST_LINES = 250
 LAYERS = (
     "core allocation seeding card digest durable lock nearest versions inner.rates",
     "differentiation tracing inner.optimizer",
-    "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.imported",
+    "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",
     "nets.normalisation",
     "nets.folded",
     "nets.*",

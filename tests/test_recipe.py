@@ -92,7 +92,9 @@ def test_an_unknown_field_is_an_error_that_names_it_and_those_that_there_are():
 def test_an_unknown_kind_is_an_error_that_names_it_and_those_that_there_are():
     values = to_json(OWN)
     values["net"]["kind"] = "Transformer"
-    with pytest.raises(ValueError, match=r"net: kind 'Transformer' is not one of \['Conv4', 'Imported', 'MLP'\]"):
+    with pytest.raises(
+        ValueError, match=r"net: kind 'Transformer' is not one of \['Conv4', 'Imported', 'MLP', 'ResNet12'\]"
+    ):
         from_json(values)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fewstep.mapping import Mapping as Mapping
     from fewstep.nets.conv4 import Conv4 as Conv4
     from fewstep.nets.mlp import MLP as MLP
+    from fewstep.nets.resnet12 import ResNet12 as ResNet12
     from fewstep.tasks.images import Images as Images
     from fewstep.tasks.omniglot import Omniglot as Omniglot
     from fewstep.tasks.sinusoid import Sinusoid as Sinusoid
@@ -44,6 +45,7 @@ _HOMES = {
     "Momentum": "inner.momentum",
     "Omniglot": "tasks.omniglot",
     "RMSprop": "inner.rmsprop",
+    "ResNet12": "nets.resnet12",
     "SGD": "inner.sgd",
     "Sinusoid": "tasks.sinusoid",
     "Strokes": "tasks.strokes",

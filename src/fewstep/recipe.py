@@ -20,6 +20,7 @@ from fewstep.nets.conv4 import Conv4
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.nets.norm import Norm
+from fewstep.nets.resnet12 import ResNet12
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.sinusoid import Sinusoid
@@ -28,7 +29,7 @@ from fewstep.tasks.strokes import Strokes
 from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
-NetSpec = Conv4 | MLP | Imported
+NetSpec = Conv4 | ResNet12 | MLP | Imported
 AlgorithmSpec = MAML | MAMLPlusPlus | Reptile
 
 

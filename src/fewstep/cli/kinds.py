@@ -14,6 +14,7 @@ from fewstep.nearest import nearest
 from fewstep.nets.conv4 import Conv4
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
+from fewstep.nets.resnet12 import ResNet12
 from fewstep.recipe import NetSpec, Recipe
 from fewstep.tasks.images import ImageFolder
 
@@ -22,7 +23,7 @@ Kind = TypeVar("Kind")
 NET = "--net"
 OPTIMIZER = "--algorithm.optimizer"
 FOLDER = "--tasks.folder"
-NETS: dict[str, NetSpec] = {"conv4": Conv4(), "mlp": MLP()}
+NETS: dict[str, NetSpec] = {"conv4": Conv4(), "resnet12": ResNet12(), "mlp": MLP()}
 OPTIMIZERS: dict[str, InnerOptimizerSpec] = {
     "sgd": SGD(),
     "momentum": Momentum(),

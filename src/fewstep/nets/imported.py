@@ -1,32 +1,70 @@
 """A user's own net, named by its import path."""
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """`path="my_module:Net"`: a callable that takes the number of outputs and returns an `nn.Module`."""
+    """`path="my_module:Net"`: a class or function that makes an `nn.Module` of so many outputs."""
 
     path: str
-    """my_module:Net, a callable that takes the number of outputs"""
+    """my_module:Net, called with the number of outputs; with inputs=(channels, height, width) too where it takes it"""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
-        """`Net(outputs)`, imported from the working directory or the environment; `inputs` is the net's own affair."""
+        """The net, imported from the working directory or the environment.
+
+        Arguments that are called `inputs` and `outputs` are given by these names; else the first is `outputs`.
+        Raises `ValueError` for a path that cannot be imported and for what makes no net when it is called so.
+        """
+        make = self._imported()
+        if not callable(make) or isinstance(make, nn.Module):
+            raise ValueError(
+                f"net.path={self.path!r} is {_described(make)}, expected a class or function that makes a net for "
+                f"so many outputs; write one, as `def net(outputs): ...`"
+            )
+        positional, named = self._arguments(make, inputs, outputs)
+        net = make(*positional, **named)
+        if not isinstance(net, nn.Module):
+            raise ValueError(f"net.path={self.path!r} made a {type(net).__name__}, expected an nn.Module")
+        return net
+
+    def _imported(self) -> Any:
         module_name, _, attribute = self.path.partition(":")
         if not (module_name and attribute):
             raise ValueError(f"net.path={self.path!r} is not of the form 'my_module:Net'")
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         try:
-            make = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+            return getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError, SyntaxError) as error:
             raise ValueError(f"net.path={self.path!r} cannot be imported: {error}") from error
-        net = make(outputs)
-        if not isinstance(net, nn.Module):
-            raise ValueError(f"net.path={self.path!r} made a {type(net).__name__}, expected an nn.Module")
-        return net
+
+    def _arguments(
+        self, make: Callable[..., Any], inputs: tuple[int, ...], outputs: int
+    ) -> tuple[tuple[int, ...], dict[str, Any]]:
+        """What to call `make` with: the names that it knows, by name."""
+        signature = inspect.signature(make)
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        known = {name for name, parameter in signature.parameters.items() if parameter.kind in by_name}
+        named = {name: value for name, value in (("inputs", inputs), ("outputs", outputs)) if name in known}
+        positional = () if "outputs" in named else (outputs,)
+        try:
+            signature.bind(*positional, **named)
+        except TypeError as error:
+            raise ValueError(
+                f"net.path={self.path!r} takes {signature}, expected (outputs) or (inputs, outputs) by these names, "
+                f"and a default for whatever else there is ({error}); write a function of these that calls it"
+            ) from error
+        return positional, named
+
+
+def _described(made: object) -> str:
+    return "a net already" if isinstance(made, nn.Module) else f"a {type(made).__name__}"
