@@ -16,7 +16,7 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core allocation seeding card digest durable lock nearest versions inner.rates",
+    "core allocation seeding card digest durable lock nearest versions inner.rates tasks.preprocessing",
     "differentiation tracing inner.optimizer",
     "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",
     "nets.normalisation",

@@ -89,7 +89,7 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed).to("cpu")
     learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
     summary: dict[str, object] = {"train": source.summary, "test": target.summary}
-    splits = Splits(source.train, target.val or source.val, target.test, summary, target.overlap)
+    splits = Splits(source.train, target.val or source.val, target.test, summary, target.overlap, target.preprocessing)
     return Built(learner, read_in_batches(splits, recipe.algorithm))
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fewstep import seeding
 from fewstep.core import Examples, Task
+from fewstep.tasks.preprocessing import as_floats
 
 Integers = npt.NDArray[np.int64]
 
@@ -92,9 +93,7 @@ class ImageTasks:
             turned = turns == quarter_turns
             if turned.any():
                 images[turned] = np.rot90(images[turned], quarter_turns, axes=(-2, -1))
-        pixels = torch.from_numpy(np.true_divide(images, 255, dtype=np.float32))
-        if self.inverted:
-            pixels = 1 - pixels
+        pixels = as_floats(images, inverted=self.inverted)
         return Task(self._examples(pixels[:, :, : self.shots]), self._examples(pixels[:, :, self.shots :]))
 
     @cached_property

@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from fewstep import seeding
 from fewstep.digest import digest
 from fewstep.tasks.episodes import ImageClass, ImageTasks
+from fewstep.tasks.preprocessing import Color, Preprocessing, class_folders, image_files
 from fewstep.tasks.splits import Splits
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +22,7 @@ class Images:
     train: Sequence[ImageClass]
     val: Sequence[ImageClass]
     test: Sequence[ImageClass]
+    preprocessing: Preprocessing | None = None
 
     @classmethod
     def from_folder(
@@ -32,7 +30,7 @@ class Images:
         folder: str | Path,
         *,
         size: int = 28,
-        color: Literal["L", "RGB"] = "RGB",
+        color: Color = "RGB",
         held_out: tuple[float, float] = (0.15, 0.25),
         seed: int = 0,
     ) -> "Images":
@@ -44,22 +42,23 @@ class Images:
         Raises `ValueError` for a folder without classes and for a file that does not decode, by its name.
         """
         root = Path(folder)
-        splits = {split: _class_folders(root / split) for split in ("train", "val", "test")}
+        splits = {split: class_folders(root / split) for split in ("train", "val", "test")}
         if not splits["train"]:
-            splits = _split_at_random(_class_folders(root), held_out, seed)
+            splits = _split_at_random(class_folders(root), held_out, seed)
         if not (splits["train"] and splits["test"]):
             raise ValueError(
                 f"{root} has too few class folders with images: expected {root}/CLASS/IMAGE, "
                 f"or {root}/train/CLASS/IMAGE and {root}/test/CLASS/IMAGE"
             )
+        preprocessing = Preprocessing(size=size, color=color)
         pixels: list[npt.NDArray[np.uint8]] = []
         classes: dict[str, list[ImageClass]] = {split: [] for split in splits}
         for split, folders in splits.items():
             for class_folder in folders:
-                files = _image_files(class_folder)
+                files = image_files(class_folder)
                 classes[split].append(ImageClass(class_folder.name, len(pixels), len(files)))
-                pixels += [_decode(file, size, color) for file in files]
-        return cls(pixels=np.stack(pixels), **classes)
+                pixels += [preprocessing.decode(file) for file in files]
+        return cls(pixels=np.stack(pixels), preprocessing=preprocessing, **classes)
 
     def tasks(self, *, ways: int = 5, shots: int = 1, queries: int = 5) -> Splits:
         """Train, val and test tasks; val is None where too few classes are left for it."""
@@ -79,6 +78,7 @@ class Images:
                 "classes": {split: len(classes) for split, classes in names.items()},
                 "hash": digest(names),
             },
+            preprocessing=self.preprocessing,
         )
 
 
@@ -96,8 +96,13 @@ class ImageFolder:
     """query images a class"""
     size: int = 28
     """height and width in pixels after resizing"""
-    color: Literal["L", "RGB"] = "RGB"
+    color: Color = "RGB"
     """L for grey, RGB for colour"""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What becomes of an image."""
+        return Preprocessing(size=self.size, color=self.color)
 
     def build(self, data_root: Path | None = None) -> Splits:
         """The splits; `folder` is taken as it is, `data_root` is not read."""
@@ -105,38 +110,8 @@ class ImageFolder:
         return images.tasks(ways=self.ways, shots=self.shots, queries=self.queries)
 
 
-def _class_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(folder for folder in root.iterdir() if folder.is_dir() and _image_files(folder))
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
-
-
 def _split_at_random(folders: Sequence[Path], held_out: tuple[float, float], seed: int) -> dict[str, list[Path]]:
     order = seeding.numpy_generator(seed, "images/split").permutation(len(folders))
     shuffled = [folders[i] for i in order]
     val, test = (round(share * len(folders)) for share in held_out)
     return {"val": shuffled[:val], "test": shuffled[val : val + test], "train": shuffled[val + test :]}
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """16-bit greys in 8 bits, transparent grounds white: `convert` would clip the one and show what the other hides."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        drawn = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
-    return image
-
-
-def _decode(file: Path, size: int, color: str) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(file) as image:
-            resized = _plain(image).convert(color).resize((size, size), Image.Resampling.LANCZOS)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} does not decode as an image ({error}); repair or remove it") from error
-    array = np.asarray(resized, dtype=np.uint8)
-    return array[None] if color == "L" else np.moveaxis(array, -1, 0)

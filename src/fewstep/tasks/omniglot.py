@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fewstep.tasks import cache, omniglot_archives
 from fewstep.tasks.episodes import ImageClass, ImageTasks
+from fewstep.tasks.preprocessing import Preprocessing
 from fewstep.tasks.protocols import PROTOCOLS, ProtocolName, TurnedClass
 from fewstep.tasks.splits import Splits
 
@@ -27,6 +28,12 @@ class Omniglot:
     """query images a class; None: the protocol's own number"""
     size: int = 28
     """height and width in pixels"""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What became of the drawings, black ink on white paper: what a further one goes through."""
+        protocol = PROTOCOLS[self.protocol]
+        return Preprocessing(size=self.size, color="L", resampling=protocol.resampling, inverted=protocol.inverted)
 
     def build(self, data_root: Path | None = None) -> Splits:
         """The three splits; downloads the archives into `data_root/omniglot` when they are not there.
@@ -75,6 +82,7 @@ class Omniglot:
                 "published test": protocol.test,
             },
             overlap=protocol.overlap,
+            preprocessing=self.preprocessing,
         )
 
     def _queries(self, of_protocol: int | None) -> int:

@@ -3,6 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from fewstep.core import Task
+from fewstep.tasks.preprocessing import Preprocessing
 
 
 class Tasks(Protocol):
@@ -38,3 +39,5 @@ class Splits(NamedTuple):
     """What `data show` prints and `recipe.json` keeps: protocol, sizes and hashes."""
     overlap: str = ""
     """Why train and val share classes, where a protocol says so by definition."""
+    preprocessing: Preprocessing | None = None
+    """What became of the images; None where the inputs are none."""

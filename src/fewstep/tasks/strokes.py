@@ -6,6 +6,7 @@ from pathlib import Path
 from fewstep.digest import digest
 from fewstep.tasks.cache import NamedClasses, cached
 from fewstep.tasks.episodes import ImageClass, ImageTasks
+from fewstep.tasks.preprocessing import Preprocessing
 from fewstep.tasks.splits import Splits
 from fewstep.tasks.stroke_drawing import draw_alphabets
 
@@ -38,6 +39,11 @@ class Strokes:
     rotations: bool = False
     """make every quarter turn of a character a class of its own, in training only"""
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What a drawing or photo, black ink on white paper, goes through to look like these."""
+        return Preprocessing(size=self.size, color="L")
+
     def build(self, data_root: Path | None = None) -> Splits:
         """The three splits; `data_root` is not read."""
         counts = (self.train_alphabets, self.val_alphabets, self.test_alphabets)
@@ -56,7 +62,7 @@ class Strokes:
             "hash": digest(names),
             "drawing": DRAWING,
         }
-        return Splits(train, val, test, summary)
+        return Splits(train, val, test, summary, preprocessing=self.preprocessing)
 
     def _draw(self) -> NamedClasses:
         alphabets = self.train_alphabets + self.val_alphabets + self.test_alphabets
