@@ -33,7 +33,7 @@ LAYERS = (
     "auditing",
     "training",
     "autotune journal recipe memory",
-    "recipes.* run run_folder",
+    "recipes.* run run_folder tensorboard",
     "recipes api experiment",
     "record",
     "comparison study",
@@ -136,7 +136,7 @@ def test_the_test_of_layers_sees_imports_of_modules_and_of_names():
 
 @pytest.mark.parametrize("package", ["fewstep", "fewstep.cli"])
 def test_importing_the_package_or_the_command_line_imports_nothing_heavy(package: str):
-    heavy = {"torch", "numpy", "PIL", "matplotlib", "tyro", "rich", "jinja2", "ray"}
+    heavy = {"torch", "numpy", "PIL", "matplotlib", "tyro", "rich", "jinja2", "ray", "sklearn", "tensorboard"}
     assert everything_imported(f"import {package}") & heavy == set()
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from builders import InDouble, seed, smooth_net, smooth_task, stacked
 from fewstep.algorithms.maml import MAML
@@ -260,3 +261,24 @@ def test_other_learners_have_traces_of_their_own_and_inputs_may_lie_elsewhere_in
         for learner, given in ((one, batch), (other, batch), (other, turned)):
             found, expected = (meta_gradient(learner, given, workers, 0) for workers in (again, loop))
             torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def flattened_as_they_lie(model: Model, scale: Tensor, task: Task) -> Tensor:
+    """The images of a task in the order in which memory holds them, as code of a user's own may read them."""
+    x = task.support.x
+    return scale * (x if x.is_contiguous() else x.transpose(-1, -2)).flatten(1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_inputs_that_lie_otherwise_in_memory_have_a_trace_of_their_own(threads: int):
+    """What Python does may hang on the strides: [[1, 2], [3, 4]] laid out by columns is read as 1, 3, 2, 4."""
+    by_rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(2, 1, 1, 2, 2).contiguous()
+    by_columns = by_rows.transpose(-1, -2).contiguous().transpose(-1, -2)
+    labels = torch.zeros(2, 1, dtype=torch.int64)
+    model = learner_of(smooth_net(), MAML(inner_lr=0.1)).model
+    with Workers(model, Mapping(threads=threads, execution="traced")) as workers:
+        found = [
+            workers.mean(flattened_as_they_lie, torch.ones(()), Task(Examples(x, labels), Examples(x, labels)))
+            for x in (by_rows, by_columns, by_rows)
+        ]
+    assert [one.tolist() for one in found] == [[[1.0, 2.0, 3.0, 4.0]], [[1.0, 3.0, 2.0, 4.0]], [[1.0, 2.0, 3.0, 4.0]]]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fewstep.tasks.omniglot import Omniglot as Omniglot
     from fewstep.tasks.sinusoid import Sinusoid as Sinusoid
     from fewstep.tasks.strokes import Strokes as Strokes
+    from fewstep.tensorboard import TensorBoard as TensorBoard
     from fewstep.training import Training as Training
 
 _HOMES = {
@@ -50,6 +51,7 @@ _HOMES = {
     "Sinusoid": "tasks.sinusoid",
     "Strokes": "tasks.strokes",
     "Task": "core",
+    "TensorBoard": "tensorboard",
     "Training": "training",
     "adapt": "api",
     "audit": "api",

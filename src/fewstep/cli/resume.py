@@ -7,7 +7,7 @@ import tyro
 
 from fewstep import experiment
 from fewstep.cli.options import DataRoot, RunFolder
-from fewstep.cli.session import begin, run_to_report
+from fewstep.cli.session import begin, board_of, run_to_report
 from fewstep.tasks.cache import data_root
 from fewstep.torchrun import join
 
@@ -25,6 +25,8 @@ class ResumeArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, resume, report."""
     arguments = tyro.cli(ResumeArguments, prog="fewstep resume", args=list(words))
-    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root), ranks=join())
+    ranks = join()
+    board = board_of(arguments.run, ranks)
+    loaded = experiment.load(arguments.run, data_root=data_root(arguments.data_root), ranks=ranks)
     begin(loaded.recipe, loaded.ranks)
-    return run_to_report(loaded, minutes=arguments.minutes)
+    return run_to_report(loaded, minutes=arguments.minutes, board=board)

@@ -1,35 +1,53 @@
 """A training session in the terminal: from wherever the run stands to its result and report."""
 
+import contextlib
 import logging
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from fewstep import experiment
 from fewstep.cli.progress import Reporter, TestBar
 from fewstep.experiment import Experiment
-from fewstep.journal import newest_update
+from fewstep.journal import Row, newest_update
 from fewstep.ranks import Ranks
 from fewstep.recipe import Recipe
 from fewstep.report import page
 from fewstep.report.reproduce import resume_command
 from fewstep.run import Run, Watch
+from fewstep.tensorboard import TensorBoard, has_board
 from fewstep.training import DivergedError
 
 SECONDS_OF_ONE_CTRL_C = 0.5
 """Signals this close are one: `timeout` and others tell the process and then its group."""
 
 
-def run_to_report(created: Experiment, *, minutes: float | None) -> int:
+def board_of(folder: Path, ranks: Ranks, *, is_asked_for: bool = False) -> TensorBoard | None:
+    """What the first rank writes to TensorBoard with: where it is asked for, or was when the run began.
+
+    Raises `ValueError` where the extra is not installed.
+    """
+    return TensorBoard(folder) if ranks.is_first and (is_asked_for or has_board(folder)) else None
+
+
+def run_to_report(created: Experiment, *, minutes: float | None, board: TensorBoard | None) -> int:
     """Train, test, write the report, print the accuracy line and the path. 130 after Ctrl-C."""
     if not created.ranks.is_first:
         return _run_along(created, minutes=minutes)
     first, again = newest_update(created.folder), resume_command(created.folder, created.ranks.count)
-    with Reporter(created.recipe.training.updates, first) as reporter, interrupts() as interrupted:
-        watch = Watch(see=reporter.see, must_stop=lambda: bool(interrupted), minutes=minutes)
+    reporter = Reporter(created.recipe.training.updates, first)
+
+    def see(row: Row) -> None:
+        reporter.see(row)
+        if board is not None:
+            board(row)
+
+    with reporter, board or contextlib.nullcontext(), interrupts() as interrupted:
+        watch = Watch(see=see, must_stop=lambda: bool(interrupted), minutes=minutes)
         run = _train(created, watch)
     if run.status == "interrupted":
         page.write(created, run.learner)

@@ -14,7 +14,7 @@ from fewstep import experiment, recipes
 from fewstep.autotune import available_threads
 from fewstep.cli.kinds import HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device
-from fewstep.cli.session import begin, run_to_report
+from fewstep.cli.session import begin, board_of, run_to_report
 from fewstep.experiment import Experiment
 from fewstep.journal import newest_update
 from fewstep.mapping import Mapping
@@ -51,6 +51,8 @@ class TrainArguments:
     """updates as written, or traced once and run again, or compiled too, which takes minutes at the start and suits
     small nets and long trainings; default: measured at the start, nothing compiled"""
     data_root: DataRoot = None
+    tensorboard: bool = False
+    """write the log to OUT/tensorboard too; resume goes on with it; needs fewstep[tensorboard]"""
     dry_run: bool = False
     """resolve and check everything, print it, and stop"""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
@@ -76,12 +78,13 @@ def main(words: Sequence[str]) -> int:
     if arguments.dry_run:
         return _show(recipe, folder, arguments)
     ranks = join()
+    board = board_of(folder, ranks, is_asked_for=arguments.tensorboard)
     begin(recipe, ranks)
     again = is_restarted(ranks)
     if (arguments.resume or again) and ranks.from_first(lambda: (folder / RECIPE).exists()):
         if again and ranks.is_first:
             sys.stderr.write(f"started again; going on after update {newest_update(folder)}\n")
-        return run_to_report(_held(recipe, folder, arguments, ranks), minutes=arguments.minutes)
+        return run_to_report(_held(recipe, folder, arguments, ranks), minutes=arguments.minutes, board=board)
     created = experiment.create(
         recipe,
         folder,
@@ -92,7 +95,7 @@ def main(words: Sequence[str]) -> int:
         mapping=_mapping(arguments, ranks),
         ranks=ranks,
     )
-    return run_to_report(created, minutes=arguments.minutes)
+    return run_to_report(created, minutes=arguments.minutes, board=board)
 
 
 def _held(recipe: Recipe, folder: Path, arguments: TrainArguments, ranks: Ranks) -> Experiment:
