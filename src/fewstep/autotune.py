@@ -114,14 +114,20 @@ def _runs_again_alike(learner: Learner, batch: Task, mapping: Mapping) -> bool:
 
 
 def _batched(learner: Learner, batch: Task) -> Mapping:
-    """All tasks at once, as a GPU wants it, or the loop where the net cannot be vectorised."""
-    mapping = Mapping(chunk=len(batch.support.x))
-    try:
-        seconds_per_task(learner, batch, mapping)
-    except RuntimeError as error:
-        _say_why(error)
-        return Mapping()
-    return mapping
+    """All tasks at once, or as many as fit, as a GPU wants it; the loop where the net cannot be vectorised."""
+    chunk = len(batch.support.x)
+    while True:
+        mapping = Mapping(chunk=chunk)
+        try:
+            return _traced(learner, batch, mapping, seconds_per_task(learner, batch, mapping), [mapping])
+        except torch.OutOfMemoryError:
+            if chunk == 1:
+                raise
+            chunk = -(-chunk // 2)
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            _say_why(error)
+            return Mapping()
 
 
 def _say_why(error: RuntimeError) -> None:
