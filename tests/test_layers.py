@@ -16,7 +16,7 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core allocation seeding card digest durable lock nearest versions inner.rates tasks.preprocessing",
+    "core allocation seeding card digest durable lock nearest versions inner.rates inner.settings tasks.preprocessing",
     "differentiation tracing inner.optimizer",
     "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",
     "nets.normalisation",
@@ -26,8 +26,9 @@ LAYERS = (
     "inner.sgd inner.momentum inner.adagrad inner.rmsprop inner.adam",
     "model checkpoint ranks tasks.omniglot_layout tasks.stroke_characters",
     "algorithm mapping torchrun inner.optimizers tasks.omniglot_archives tasks.stroke_drawing",
-    "inner.loop tasks.*",
+    "inner.loop inner.support_step tasks.*",
     "inner.pulled",
+    "inner.query_gradient",
     "algorithms.* learner",
     "evaluation derivative_order adapted",
     "auditing",

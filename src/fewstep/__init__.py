@@ -4,8 +4,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fewstep.algorithms.anil import ANIL as ANIL
+    from fewstep.algorithms.boil import BOIL as BOIL
     from fewstep.algorithms.maml import MAML as MAML
     from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
+    from fewstep.algorithms.meta_sgd import MetaSGD as MetaSGD
     from fewstep.algorithms.reptile import Reptile as Reptile
     from fewstep.api import adapt as adapt
     from fewstep.api import audit as audit
@@ -32,8 +35,11 @@ if TYPE_CHECKING:
     from fewstep.training import Training as Training
 
 _HOMES = {
+    "ANIL": "algorithms.anil",
+    "BOIL": "algorithms.boil",
     "MAML": "algorithms.maml",
     "MAMLPlusPlus": "algorithms.maml_plus_plus",
+    "MetaSGD": "algorithms.meta_sgd",
     "Reptile": "algorithms.reptile",
     "Adagrad": "inner.adagrad",
     "Adam": "inner.adam",

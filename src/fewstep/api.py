@@ -101,9 +101,11 @@ def train(
 def evaluate(run: Run | Learner, tasks: Tasks, *, count: int = 1000, steps: int | None = None, seed: int = 0) -> Result:
     """Test on `count` tasks after `steps` inner steps (default: as in training); changes nothing in `run`.
 
-    Under torchrun every process calls this, scores its share of the tasks, and returns the whole result.
+    Under torchrun every process calls this, scores its share of the tasks, and returns the whole result. Raises
+    `ValueError` for tasks of another width than the learner's head, unless its algorithm makes one for each task.
     """
     learner = _learner(run)
+    learner = learner.checked(tasks.sample(seed, "check", 0, 1).select(0).to(learner.device), tasks.outputs)
     settings = Evaluation(tasks=count, steps=learner.algorithm.inner_steps if steps is None else steps, seed=seed)
     mapping = run.mapping if isinstance(run, Run) else None
     return evaluation.evaluate(learner, tasks, settings, mapping=mapping, ranks=join())

@@ -28,7 +28,7 @@ def check_order(learner: Learner, tasks: list[Task], seed: int) -> tuple[Literal
     """The order at the first update, and in the end where an annealing makes that another one."""
     algorithm = learner.algorithm
     if algorithm.order_at(LAST) is None:
-        told = "none: this algorithm moves θ towards φ, which is no gradient of the query loss"
+        told = "none: what this algorithm follows is no derivative of the query loss after its inner steps"
         return None, Check("derivative order", "note", told)
     first, last = ((algorithm.order_at(update), algorithm.loss_weights(update)) for update in (0, LAST))
     phases = {"": LAST} if first == last else {"at the start: ": 0, "in the end: ": LAST}

@@ -9,8 +9,11 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_
 import tyro
 
 from fewstep import seeding
+from fewstep.algorithms.anil import ANIL
+from fewstep.algorithms.boil import BOIL
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.meta_sgd import MetaSGD
 from fewstep.algorithms.reptile import Reptile, read_in_batches
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
@@ -30,7 +33,7 @@ from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | ResNet12 | MLP | Imported
-AlgorithmSpec = MAML | MAMLPlusPlus | Reptile
+AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -303,6 +303,12 @@ def test_another_kind_of_inner_optimizer_is_chosen_by_name_and_has_its_own_field
     }
 
 
+def test_an_algorithm_with_an_inner_rule_of_its_own_takes_no_other_optimizer(cli, tmp_path):
+    told = cli("train", "sinusoid-10s-metasgd", "--algorithm.optimizer", "adagrad", "--dry-run")
+    assert told.code == 1
+    assert "MetaSGD has an inner rule of its own" in told.err
+
+
 # Resuming
 
 

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
-from fewstep.differentiation import grad, grad_with_aux
 from fewstep.inner.optimizer import Rates
 from fewstep.inner.optimizers import InnerOptimizerSpec
-from fewstep.inner.pulled import pulled, pulled_again
+from fewstep.inner.query_gradient import query_gradient
 from fewstep.inner.rates import RateGroups, rates_of
+from fewstep.inner.settings import check_order, check_steps, last_alone
 from fewstep.inner.sgd import SGD
+from fewstep.inner.support_step import support_step
 from fewstep.model import Model
 
 
@@ -49,10 +50,8 @@ class MAML:
     """keep φ_i alone and compute every inner step again on the way back: memory for time, the same gradient"""
 
     def __post_init__(self) -> None:
-        if self.inner_steps < 0:
-            raise ValueError(f"inner_steps={self.inner_steps}: expected 0 or more")
-        if self.order not in (1, 2):
-            raise ValueError(f"order={self.order}: expected 1 (first order) or 2 (second order)")
+        check_steps(self.inner_steps)
+        check_order(self.order)
 
     def order_at(self, update: int) -> Literal[1, 2]:
         """The derivative order of outer update `update`: the same for all."""
@@ -60,7 +59,7 @@ class MAML:
 
     def loss_weights(self, update: int) -> tuple[float, ...]:
         """The query loss after the last inner step alone."""
-        return (*[0.0] * self.inner_steps, 1.0)
+        return last_alone(self.inner_steps)
 
     def init(self, model: Model, generator: torch.Generator) -> Meta:
         """θ as the net was built."""
@@ -77,9 +76,7 @@ class MAML:
 
     def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
         """φ_{i+1} from φ_i (Alg. 2, lines 5 to 7)."""
-        at = inner.phi if self.order == 2 else {name: value.detach() for name, value in inner.phi.items()}
-        gradient = grad(model.support_loss, at, support)
-        return self.optimizer.step(inner, gradient, self._rates(meta))
+        return support_step(model, inner, support, self.optimizer, self._rates(meta), order=self.order)
 
     def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:
         """The net at φ."""
@@ -87,17 +84,8 @@ class MAML:
 
     def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
         """∇_θ L_query(φ_S(θ)) (Alg. 2, line 10)."""
-
-        def query_loss(phi: Params) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            logits = self.predict(model, phi, task.query.x)
-            loss = model.loss(logits, task.query.y)
-            return loss, (loss, logits)
-
-        adapt = pulled_again if self.recompute else pulled
-        adapted = adapt(self, model, meta, task.support, [self.inner_steps])
-        at_phi, (loss, logits) = grad_with_aux(query_loss, adapted.settled[0])
-        state = model.accumulated(meta.state, adapted.phis, task.query.x)
-        return MetaGradient(adapted.pull_back([at_phi]), state, loss, logits)
+        weights = self.loss_weights(update)
+        return query_gradient(self, model, meta, task, weights, recompute=self.recompute)
 
     def _rates(self, meta: Meta) -> Rates:
         if self.learn_inner_lr:

@@ -16,12 +16,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task, map_tensors
-from fewstep.differentiation import grad, grad_with_aux
+from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
 from fewstep.inner.optimizers import InnerOptimizerSpec
-from fewstep.inner.pulled import pulled, pulled_again
+from fewstep.inner.query_gradient import query_gradient
 from fewstep.inner.rates import RateGroups, rates_of
+from fewstep.inner.settings import check_order, check_steps, last_alone
 from fewstep.inner.sgd import SGD
+from fewstep.inner.support_step import support_step
 from fewstep.model import Model
 
 LEAST_SHARE = 0.03
@@ -58,10 +59,8 @@ class MAMLPlusPlus:
     """keep φ_i alone and compute every inner step again on the way back: memory for time, the same gradient"""
 
     def __post_init__(self) -> None:
-        if self.inner_steps < 0:
-            raise ValueError(f"inner_steps={self.inner_steps}: expected 0 or more")
-        if self.order not in (1, 2):
-            raise ValueError(f"order={self.order}: expected 1 (first order) or 2 (second order)")
+        check_steps(self.inner_steps)
+        check_order(self.order)
         if min(self.multi_step_epochs, self.first_order_epochs) < 0 or self.epoch < 1:
             raise ValueError(
                 f"expected multi_step_epochs ≥ 0, first_order_epochs ≥ 0 and epoch ≥ 1, got {self.multi_step_epochs}, "
@@ -78,7 +77,7 @@ class MAMLPlusPlus:
         """MSL: the weight of the query loss after 0, 1, ..., S inner steps; they sum to 1."""
         steps, epoch, epochs = self.inner_steps, update // self.epoch, self.multi_step_epochs
         if epoch >= epochs:
-            return (*[0.0] * steps, 1.0)
+            return last_alone(steps)
         early = max(1 / steps - epoch / (steps * epochs), LEAST_SHARE / steps)
         last = min(1 / steps + epoch * (steps - 1) / (steps * epochs), 1 - (steps - 1) * LEAST_SHARE / steps)
         return (0.0, *[early] * (steps - 1), last)
@@ -108,16 +107,9 @@ class MAMLPlusPlus:
     def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
         """φ_{i+1} from φ_i, under row i of the norms, which is then in force for the queries too."""
         theta, row = meta.learned["theta"], _row(meta, "norm", i)
-        phi = {name: inner.phi[name] for name in theta}
-        at, norms = (phi, row) if self.order == 2 else map_tensors(torch.detach, (phi, row))
-
-        def support_loss(adapted: Params) -> Tensor:
-            return model.support_loss({**adapted, **norms}, support)
-
-        gradient = grad(support_loss, at)
         rates = _row(meta, "inner_lr", i) if self.learn_inner_lr else rates_of(theta, self.inner_lr, self.inner_lr_of)
-        stepped = self.optimizer.step(Inner(phi, inner.slots), gradient, rates)
-        return Inner({**stepped.phi, **row}, stepped.slots)
+        under_row = Inner({**inner.phi, **row}, inner.slots)
+        return support_step(model, under_row, support, self.optimizer, rates, order=self.order)
 
     def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:
         """The net at φ."""
@@ -126,23 +118,8 @@ class MAMLPlusPlus:
     def meta_gradient(self, model: Model, meta: Meta, task: Task, update: int) -> MetaGradient:
         """∇ Σ_i w_i L_query(φ_i), each term split at its φ_i: one vector-Jacobian product for all."""
         now = dataclasses.replace(self, order=self.order_at(update), first_order_epochs=0)
-        weights = {i: weight for i, weight in enumerate(self.loss_weights(update)) if weight > 0}
-
-        def query_loss(phi: Params, weight: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            logits = self.predict(model, phi, task.query.x)
-            loss = weight * model.loss(logits, task.query.y)
-            return loss, (loss, logits)
-
-        adapt = pulled_again if self.recompute else pulled
-        adapted = adapt(now, model, meta, task.support, list(weights))
-        at_phi: list[Params] = []
-        losses: list[Tensor] = []
-        for phi, weight in zip(adapted.settled, weights.values(), strict=True):
-            gradient, (loss, logits) = grad_with_aux(query_loss, phi, weight)
-            at_phi.append(gradient)
-            losses.append(loss)
-        state = model.accumulated(meta.state, adapted.phis, task.query.x)
-        return MetaGradient(adapted.pull_back(at_phi), state, torch.stack(losses).sum(), logits)
+        weights = self.loss_weights(update)
+        return query_gradient(now, model, meta, task, weights, recompute=self.recompute)
 
 
 def _row(meta: Meta, group: str, i: int) -> Params:

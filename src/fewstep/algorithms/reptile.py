@@ -25,6 +25,7 @@ from fewstep.inner.adam import Adam
 from fewstep.inner.loop import inner_states
 from fewstep.inner.optimizers import InnerOptimizerSpec
 from fewstep.inner.rates import RateGroups, rates_of
+from fewstep.inner.settings import last_alone
 from fewstep.model import Model
 from fewstep.tasks.shuffled import shuffled
 from fewstep.tasks.splits import Splits
@@ -70,7 +71,7 @@ class Reptile:
 
     def loss_weights(self, update: int) -> tuple[float, ...]:
         """What is logged: the query loss after the last inner step."""
-        return (*[0.0] * self.inner_steps, 1.0)
+        return last_alone(self.inner_steps)
 
     def init(self, model: Model, generator: torch.Generator) -> Meta:
         """θ as the net was built, and the inner optimizer's slots where they persist."""

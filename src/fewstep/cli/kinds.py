@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fewstep.inner.adagrad import Adagrad
 from fewstep.inner.adam import Adam
@@ -61,8 +61,11 @@ def _with_net(recipe: Recipe, name: str) -> Recipe:
 
 
 def _with_optimizer(recipe: Recipe, name: str) -> Recipe:
-    optimizer = _kind(OPTIMIZERS, OPTIMIZER, name, recipe.algorithm.optimizer)
-    return dataclasses.replace(recipe, algorithm=dataclasses.replace(recipe.algorithm, optimizer=optimizer))
+    algorithm: Any = recipe.algorithm
+    if "optimizer" not in {field.name for field in dataclasses.fields(algorithm)}:
+        raise ValueError(f"{OPTIMIZER}: {type(algorithm).__name__} has an inner rule of its own; leave it out")
+    optimizer = _kind(OPTIMIZERS, OPTIMIZER, name, algorithm.optimizer)
+    return dataclasses.replace(recipe, algorithm=dataclasses.replace(algorithm, optimizer=optimizer))
 
 
 def _with_folder(recipe: Recipe, folder: str) -> Recipe:

@@ -2,13 +2,14 @@
 
 from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
-from fewstep.recipes import course, omniglot, omniglot_mamlpp, omniglot_reptile, sinusoid, strokes
+from fewstep.recipes import course, omniglot, omniglot_mamlpp, omniglot_relatives, omniglot_reptile, sinusoid, strokes
 
 ALL: tuple[Recipe, ...] = (
     *strokes.RECIPES,
     *omniglot.RECIPES,
     *omniglot_mamlpp.RECIPES,
     *omniglot_reptile.RECIPES,
+    *omniglot_relatives.RECIPES,
     *sinusoid.RECIPES,
     *course.RECIPES,
 )

@@ -8,6 +8,7 @@ import dataclasses
 
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.meta_sgd import MetaSGD
 from fewstep.algorithms.reptile import Reptile
 from fewstep.evaluation import Evaluation
 from fewstep.inner.sgd import SGD
@@ -57,4 +58,12 @@ REPTILE_10S = dataclasses.replace(
     ),
 )
 
-RECIPES = (MAML_10S, FOMAML_10S, MAMLPP_10S, REPTILE_10S)
+META_SGD_10S = dataclasses.replace(
+    MAML_10S,
+    name="sinusoid-10s-metasgd",
+    about="Meta-SGD on the paper's sinusoids: one step at learned rates; re-runs of others 0.3 to 0.53",
+    algorithm=MetaSGD(),
+    evaluation=Evaluation(tasks=1000, steps=1),
+)
+
+RECIPES = (MAML_10S, FOMAML_10S, MAMLPP_10S, REPTILE_10S, META_SGD_10S)
