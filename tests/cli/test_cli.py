@@ -418,7 +418,7 @@ def test_a_value_of_the_wrong_type_is_wrong_usage_that_names_the_option(words, c
         (["--algorithm.inner-steps", "-1"], "inner_steps=-1: expected 0 or more"),
         (["--threads", "0"], "threads ≥ 1"),
         (["--device", "abacus"], "device='abacus' cannot be used"),
-        (["--net", "conv5"], "expected one of conv4, mlp; did you mean 'conv4'?"),
+        (["--net", "conv5"], "expected one of conv4, resnet12, mlp; did you mean 'conv4'?"),
         (["--train-tasks.shots", "0"], "shots ≥ 1 and queries ≥ 1"),
     ],
 )
