@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/fewstep train --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 bench: $(BENCH)/.installed-$(DEVICE)
 	$(BENCH)/bin/python -m benchmarks --device $(DEVICE) $(ARGS)

@@ -133,7 +133,9 @@ def evaluate(
     how many are done.
     """
     evaluation = evaluation or Evaluation()
-    learner, mapping = at_test(learner, evaluation).for_ways(tasks.outputs), mapping or Mapping()
+    learner, mapping = at_test(learner, evaluation), mapping or Mapping()
+    if learner.algorithm.makes_head:
+        learner = learner.for_ways(tasks.outputs)
     members = [learner, *(dataclasses.replace(learner, meta=meta) for meta in others)]
     members = [dataclasses.replace(member, meta=laid_out(member, mapping)) for member in members]
     scored: list[TaskScores] = []
