@@ -1,6 +1,6 @@
-"""All algorithms at one budget: `python results/budget.py [NAME ...]` trains the `budget-` recipes, each on one thread.
+"""All algorithms at one budget: `python results/budget.py [NAME ...]` trains the `budget-` recipes on one thread each.
 
-A run goes into `runs/NAME` and is resumed there after a stop. What is kept of it lies in `results/budget/NAME`, with the
+A run goes into `runs/NAME` and is resumed there after a stop. What is kept of it is in `results/budget/NAME`, with the
 CPU minutes that the whole command took, start, validation and test included; the table in `results/budget/README.md`
 is made of these records. `--table` makes the table alone.
 """
@@ -121,7 +121,7 @@ ABOUT = (
     "1000 test tasks, seed 0, mean ± 95 % confidence interval. One thread each, about ten CPU minutes of training; the",
     "column counts the whole command, with its start, validations and test. `python results/budget.py` repeats it.",
     "",
-    "| recipe | updates | CPU minutes | each query alone | queries together | published, as quoted, at its own budget |",
+    "| recipe | updates | CPU minutes | each query alone | queries together | published, as quoted |",
     "|---|---|---|---|---|---|",
 )
 BELOW = (
