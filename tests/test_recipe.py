@@ -12,6 +12,7 @@ from fewstep.mapping import Mapping, Workers
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import Recipe, build, from_json, identity_of, to_json
+from fewstep.tasks.augmentation import Augmentation
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.training import Training, outer_optimizer, updates
@@ -24,6 +25,7 @@ OWN = Recipe(
     net=Imported(path="my_module:Net"),
     norm="support",
     algorithm=MAML(inner_lr=0.1, optimizer=Adagrad(eps_inside=0.7), learn_inner_lr=True),
+    augmentation=Augmentation(rotations=True, crop=2),
     training=Training(clip_value=10.0, schedule="cosine"),
 )
 """What no named recipe has."""
@@ -137,6 +139,23 @@ def test_the_digest_changes_with_every_field_and_the_seed(recipe):
 def test_the_digest_is_stable_and_does_not_depend_on_the_order_of_fields():
     values = to_json(OWN)
     assert identity_of(values, 0) == identity_of(dict(reversed(values.items())), 0) == identity_of(to_json(OWN), 0)
+
+
+def test_a_recipe_without_augmentation_is_written_as_before_there_was_any_and_read_either_way():
+    plain = dataclasses.replace(OWN, augmentation=Augmentation())
+    written = to_json(plain)
+    assert "augmentation" not in written
+    assert from_json(written) == from_json({**written, "augmentation": to_json(Augmentation())}) == plain
+
+
+def test_only_training_tasks_are_augmented(tmp_path):
+    plain = shrunken(recipes.find("strokes-5w1s-maml"))
+    turned = dataclasses.replace(plain, augmentation=Augmentation(rotations=True, noise=0.1))
+    before, after = (build(recipe, tmp_path, 0).splits for recipe in (plain, turned))
+    assert len(after.train.source.classes) == 4 * len(before.train.classes)
+    assert type(after.val) is type(after.test) is type(before.test)
+    assert (after.val.classes, after.test.classes) == (before.val.classes, before.test.classes)
+    assert after.summary["train"]["augmentation"]["noise"] == 0.1
 
 
 @pytest.mark.parametrize(

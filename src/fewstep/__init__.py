@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     from fewstep.nets.conv4 import Conv4 as Conv4
     from fewstep.nets.mlp import MLP as MLP
     from fewstep.nets.resnet12 import ResNet12 as ResNet12
+    from fewstep.tasks.augmentation import Augmentation as Augmentation
+    from fewstep.tasks.augmentation import augmented as augmented
+    from fewstep.tasks.dataset import from_dataset as from_dataset
+    from fewstep.tasks.generated import from_function as from_function
     from fewstep.tasks.images import Images as Images
+    from fewstep.tasks.images import from_folder as from_folder
     from fewstep.tasks.omniglot import Omniglot as Omniglot
     from fewstep.tasks.sinusoid import Sinusoid as Sinusoid
     from fewstep.tasks.strokes import Strokes as Strokes
+    from fewstep.tasks.tensors import from_tensors as from_tensors
     from fewstep.tensorboard import TensorBoard as TensorBoard
     from fewstep.training import Training as Training
 
@@ -43,6 +49,7 @@ _HOMES = {
     "Reptile": "algorithms.reptile",
     "Adagrad": "inner.adagrad",
     "Adam": "inner.adam",
+    "Augmentation": "tasks.augmentation",
     "Conv4": "nets.conv4",
     "Examples": "core",
     "Images": "tasks.images",
@@ -61,7 +68,12 @@ _HOMES = {
     "Training": "training",
     "adapt": "api",
     "audit": "api",
+    "augmented": "tasks.augmentation",
     "evaluate": "api",
+    "from_dataset": "tasks.dataset",
+    "from_folder": "tasks.images",
+    "from_function": "tasks.generated",
+    "from_tensors": "tasks.tensors",
     "learner_of": "learner",
     "train": "api",
 }

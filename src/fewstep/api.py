@@ -63,6 +63,8 @@ def train(
     """
     if not isinstance(tasks, Splits):
         raise ValueError(f"tasks is a {type(tasks).__name__}, expected train, val and test tasks: its `.build()`")
+    for note in tasks.notes:
+        logger.warning("note: %s", note)
     tasks = read_in_batches(tasks, algorithm)
     training = training or Training()
     if updates is not None:

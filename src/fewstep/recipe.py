@@ -24,6 +24,7 @@ from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.nets.norm import Norm
 from fewstep.nets.resnet12 import ResNet12
+from fewstep.tasks.augmentation import Augmentation, augmented
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
 from fewstep.tasks.sinusoid import Sinusoid
@@ -34,6 +35,10 @@ from fewstep.training import Training
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | ResNet12 | MLP | Imported
 AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD
+
+ADDED_LATER = {"added later": True}
+"""Of a field that recipes written before do not have: left out of what is written while it has its default, so that
+the same recipe has the same digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,8 @@ class Recipe:
     """loss of the inner and of the outer loop; a mean over examples"""
     algorithm: AlgorithmSpec
     """the meta-learning algorithm"""
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation, metadata=ADDED_LATER)
+    """changes to training tasks: more classes, other inputs; none by default"""
     training: Training = dataclasses.field(default_factory=Training)
     """the outer loop"""
     evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
@@ -77,6 +84,7 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     Raises `ValueError` where the parts do not fit: ways, outputs, loss.
     """
     source, target = recipe.train_tasks.build(data_root), recipe.test_tasks.build(data_root)
+    source = augmented(source, recipe.augmentation)
     if source.train.inputs != target.test.inputs:
         raise ValueError(
             f"train tasks have inputs of shape {source.train.inputs}, test tasks {target.test.inputs}: "
@@ -91,8 +99,15 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
         net = recipe.net.build(source.train.inputs, source.train.outputs)
     learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed).to("cpu")
     learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
-    summary: dict[str, object] = {"train": source.summary, "test": target.summary}
-    splits = Splits(source.train, target.val or source.val, target.test, summary, target.overlap, target.preprocessing)
+    splits = Splits(
+        train=source.train,
+        val=target.val or source.val,
+        test=target.test,
+        summary={"train": source.summary, "test": target.summary},
+        overlap=target.overlap,
+        preprocessing=target.preprocessing,
+        notes=tuple(dict.fromkeys((*source.notes, *target.notes))),
+    )
     return Built(learner, read_in_batches(splits, recipe.algorithm))
 
 
@@ -104,11 +119,21 @@ def identity_of(values: Any, seed: int) -> str:
 def to_json(value: Any) -> Any:
     """Plain values; every dataclass says which one it is under `kind`."""
     if dataclasses.is_dataclass(value):
-        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
+        fields = [field for field in dataclasses.fields(value) if not _goes_without_saying(field, value)]
+        return {
+            "kind": type(value).__name__,
+            **{field.name: to_json(getattr(value, field.name)) for field in fields},
+        }
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
     return value
+
+
+def _goes_without_saying(field: dataclasses.Field[Any], value: Any) -> bool:
+    if "added later" not in field.metadata:
+        return False
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return bool(getattr(value, field.name) == default)
 
 
 def from_json(values: Any) -> Recipe:

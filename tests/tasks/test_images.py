@@ -1,3 +1,5 @@
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ def draw(path: Path, *, value: int = 128, size: tuple[int, int] = (9, 7), mode: 
     return path
 
 
-def folder_of(root: Path, classes: int, images: int = 3, **fields: Any) -> Path:
-    for c in range(classes):
+def folder_of(root: Path, classes: int, images: int = 3, first: int = 0, **fields: Any) -> Path:
+    for c in range(first, first + classes):
         for m in range(images):
             draw(root / f"class{c:02d}" / f"{m}.png", value=10 * c + m, **fields)
     return root
@@ -41,7 +43,7 @@ def test_split_folders_are_the_splits(tmp_path):
 
 def test_split_folders_without_val_leave_it_empty(tmp_path):
     folder_of(tmp_path / "train", 3)
-    folder_of(tmp_path / "test", 3)
+    folder_of(tmp_path / "test", 3, first=3)
     assert Images.from_folder(tmp_path).tasks(ways=2, shots=1, queries=2).val is None
 
 
@@ -120,11 +122,11 @@ def test_an_image_is_found_in_the_class_of_its_folder(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "truncated"])
 def test_a_file_that_does_not_decode_is_named(content, tmp_path):
     folder_of(tmp_path / "train", 3)
-    folder_of(tmp_path / "test", 3)
+    folder_of(tmp_path / "test", 3, first=3)
     bad = draw(tmp_path / "train" / "class01" / "bad.png", size=(60, 60))
     bad.write_bytes(bad.read_bytes()[:60] if content is None else content)
-    with pytest.raises(ValueError, match=r"class01/bad\.png does not decode as an image"):
-        Images.from_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"class01/bad\.png does not decode as an image .*; repair or remove"):
+        Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2)
 
 
 @pytest.mark.parametrize("classes", [0, 1])
@@ -201,3 +203,54 @@ def test_ink_on_a_transparent_ground_shows_on_white(tmp_path):
     picture = images.pixels[images.train[0].start, 0]
     assert picture[13:15].max() == 0
     assert picture[:8].min() == 255
+
+
+def test_everything_that_is_wrong_with_a_folder_is_named_at_once_and_counted(tmp_path):
+    folder_of(tmp_path / "train", 3, images=4)
+    folder_of(tmp_path / "test", 2, first=2)
+    for number in (0, 1):
+        (tmp_path / "train" / "class00" / f"{number}.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match="the data have 7 problems") as error:
+        Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=3)
+    for said in (
+        r"- \S*class00/0\.png does not decode as an image",
+        r"- \S*class00/1\.png does not decode as an image",
+        r"- class 'class00' of split 'train' has 2 images, needs 4 \(1 shot \+ 3 queries\)",
+        r"- class 'class02' of split 'test' has 3 images, needs 4",
+        r"- class 'class03' of split 'test' has 3 images, needs 4",
+        r"- ways=3 but split 'test' has 2 classes",
+        r"- class 'class02' is in train \(4\) and in test \(3\)",
+    ):
+        assert len(re.findall(said, str(error.value))) == 1, said
+
+
+def test_images_that_are_in_two_splits_are_noted(tmp_path):
+    folder_of(tmp_path / "train", 3)
+    folder_of(tmp_path / "test", 3, first=3)
+    assert Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2).notes == ()
+    shutil.copy(tmp_path / "train" / "class01" / "2.png", tmp_path / "test" / "class04" / "copy.png")
+    notes = Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2).notes
+    assert notes == ("1 image of split 'train' is also in split 'test', of class 'class01' for one",)
+
+
+def test_a_val_split_that_is_too_small_is_noted(tmp_path):
+    folder_of(tmp_path, 20)
+    assert Images.from_folder(tmp_path).tasks(ways=5, shots=1, queries=2).notes == (
+        "no validation: split 'val' has 3 classes, ways=5",
+    )
+
+
+def test_a_file_that_changes_is_read_again(tmp_path):
+    folder_of(tmp_path / "test", 2, first=2)
+    picture = draw(tmp_path / "train" / "A" / "0.png", value=10)
+    first = Images.from_folder(tmp_path, color="L").pixels.copy()
+    draw(picture, value=200, size=(40, 40))
+    second = Images.from_folder(tmp_path, color="L").pixels
+    assert (first[0, 0, 0, 0], second[0, 0, 0, 0]) == (10, 200)
+
+
+def test_the_hash_of_a_folder_is_that_of_runs_written_by_version_0_1(tmp_path):
+    for c in range(8):
+        for m in range(2 + c % 3):
+            draw(tmp_path / f"class{c:02d}" / f"{m}.png")
+    assert Images.from_folder(tmp_path).tasks(ways=2, shots=1, queries=1).summary["hash"] == "a5e60442bb30578c"

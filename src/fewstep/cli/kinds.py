@@ -22,7 +22,8 @@ Kind = TypeVar("Kind")
 
 NET = "--net"
 OPTIMIZER = "--algorithm.optimizer"
-FOLDER = "--tasks.folder"
+BOTH = "--tasks."
+FOLDER = f"{BOTH}folder"
 NETS: dict[str, NetSpec] = {"conv4": Conv4(), "resnet12": ResNet12(), "mlp": MLP()}
 OPTIMIZERS: dict[str, InnerOptimizerSpec] = {
     "sgd": SGD(),
@@ -35,14 +36,17 @@ OPTIMIZERS: dict[str, InnerOptimizerSpec] = {
 HELP = (
     f"{NET} {{{','.join(NETS)}}} or {NET} my_module:Net chooses another net, "
     f"{OPTIMIZER} {{{','.join(OPTIMIZERS)}}} another inner optimizer, {FOLDER} DIR your own images "
-    "(DIR/CLASS/IMAGE) to train and test on; their own fields can then be set as well"
+    "(DIR/CLASS/IMAGE) to train and test on; their own fields can then be set as well. --tasks.FIELD (--tasks.ways, "
+    "--tasks.shots, ...) sets a field of both train and test tasks"
 )
 
 
 def choose_kinds(recipe: Recipe, words: Sequence[str]) -> tuple[Recipe, list[str]]:
-    """The recipe with the kinds that `words` choose, and the words that are left.
+    """The recipe with the kinds that `words` choose, and the words that are left for its fields.
 
-    Raises `ValueError` for a kind that does not exist, with the nearest.
+    `--tasks.FIELD` becomes the same field of train and test tasks, before the words that set one of them.
+
+    Raises `ValueError` for a kind, or a field of tasks, that does not exist, with the nearest.
     """
     left: list[str] = []
     remaining = iter(words)
@@ -52,7 +56,35 @@ def choose_kinds(recipe: Recipe, words: Sequence[str]) -> tuple[Recipe, list[str
             left.append(word)
             continue
         recipe = CHOICES[option](recipe, value or next(remaining, ""))
-    return recipe, left
+    return recipe, _with_both(recipe, left)
+
+
+def _with_both(recipe: Recipe, words: Sequence[str]) -> list[str]:
+    """The words with every `--tasks.FIELD` and its values said of both, first, so that what is said of one counts."""
+    both: list[str] = []
+    left: list[str] = []
+    at = left
+    for word in words:
+        if word.startswith(BOTH):
+            _refuse_unknown(recipe, word)
+            at = both
+        elif word.startswith("--"):
+            at = left
+        at.append(word)
+    return [word.replace(BOTH, side, 1) for side in ("--train-tasks.", "--test-tasks.") for word in both] + left
+
+
+def _refuse_unknown(recipe: Recipe, word: str) -> None:
+    known = [
+        f"{BOTH}{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(recipe.train_tasks)
+        if field.name in {other.name for other in dataclasses.fields(recipe.test_tasks)}
+    ]
+    option = word.partition("=")[0].replace("_", "-")
+    if option.replace(f"{BOTH}no-", BOTH) not in known:
+        raise ValueError(
+            f"{option}: train and test tasks have no such field, but {', '.join(known)}{nearest(option, known)}"
+        )
 
 
 def _with_net(recipe: Recipe, name: str) -> Recipe:

@@ -12,7 +12,7 @@ import tyro
 
 from fewstep import experiment, recipes
 from fewstep.autotune import available_threads
-from fewstep.cli.kinds import HELP, choose_kinds
+from fewstep.cli.kinds import FOLDER, HELP, choose_kinds
 from fewstep.cli.options import DataRoot, Device
 from fewstep.cli.session import begin, board_of, run_to_report
 from fewstep.experiment import Experiment
@@ -121,7 +121,7 @@ def _recipe_name(words: Sequence[str]) -> tuple[str, list[str]]:
     """The recipe, first or anywhere among the options, and the other words."""
     known = {recipe.name for recipe in recipes.ALL}
     for i, word in enumerate(words):
-        is_value = i > 0 and words[i - 1] in ("--out", "--data-root")  # a folder may be called like a recipe
+        is_value = i > 0 and words[i - 1] in ("--out", "--data-root", FOLDER)  # a folder may be called like a recipe
         if (i == 0 and not word.startswith("-")) or (word in known and not is_value):
             return word, [*words[:i], *words[i + 1 :]]
     return recipes.DEFAULT, list(words)
@@ -150,6 +150,7 @@ def _show(recipe: Recipe, folder: Path, arguments: TrainArguments) -> int:
         "recipe": to_json(recipe),
         "data": built.splits.summary,
         "learned numbers": learned,
+        **({"notes": built.splits.notes} if built.splits.notes else {}),
     }
     sys.stdout.write(json.dumps(plan, indent=2) + "\n")
     return 0

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fewstep import seeding
 from fewstep.core import Examples, Task
+from fewstep.tasks import preflight
 from fewstep.tasks.preprocessing import as_floats
 
 Integers = npt.NDArray[np.int64]
@@ -47,23 +48,14 @@ class ImageTasks:
     random_turns: bool = False
 
     def __post_init__(self) -> None:
-        if self.ways < 2 or min(self.shots, self.queries) < 1:
-            raise ValueError(
-                f"a task needs ways ≥ 2, shots ≥ 1 and queries ≥ 1, "
-                f"got ways={self.ways}, shots={self.shots}, queries={self.queries}"
-            )
-        if self.ways > len(self.classes):
-            raise ValueError(
-                f"ways={self.ways} but split '{self.split}' has {len(self.classes)} classes; lower tasks.ways"
-            )
-        small = [c for c in self.classes if c.size < self.shots + self.queries]
-        if small:
-            others = f" (and {len(small) - 1} more classes)" if len(small) > 1 else ""
-            needs = f"{self.shots + self.queries} ({_count(self.shots, 'shot')} + {_count(self.queries, 'query')})"
-            raise ValueError(
-                f"class '{small[0].name}' of split '{self.split}' has {small[0].size} images, needs {needs}{others}; "
-                f"lower tasks.shots or tasks.queries, or leave the class out"
-            )
+        preflight.check_numbers(self.ways, self.shots, self.queries)
+        splits = {self.split: self.classes}
+        preflight.refuse(
+            [
+                preflight.too_few(splits, self.ways),
+                preflight.too_small(splits, shots=self.shots, queries=self.queries),
+            ]
+        )
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -83,33 +75,51 @@ class ImageTasks:
     def sample(self, seed: int, stream: str, step: int, count: int) -> Task:
         """`count` tasks: support x `[count, ways · shots, *inputs]` and y `[count, ways · shots]`, queries alike."""
         rng = seeding.numpy_generator(seed, stream, step)
-        chosen = draw_distinct(rng, np.full((count,), len(self.classes)), self.ways)
-        start, size, turns = np.moveaxis(self._table[chosen], -1, 0)
-        if self.random_turns:
-            turns = rng.integers(4, size=turns.shape)
-        examples = draw_distinct(rng, size, self.shots + self.queries)
-        images = self.images[start[..., None] + examples]
+        drawn = draw_episodes(rng, self._table, count, self.ways, self.shots + self.queries, self.random_turns)
+        images = self.images[drawn.examples]
         for quarter_turns in (1, 2, 3):
-            turned = turns == quarter_turns
+            turned = drawn.turns == quarter_turns
             if turned.any():
                 images[turned] = np.rot90(images[turned], quarter_turns, axes=(-2, -1))
-        pixels = as_floats(images, inverted=self.inverted)
-        return Task(self._examples(pixels[:, :, : self.shots]), self._examples(pixels[:, :, self.shots :]))
+        return task_of(as_floats(images, inverted=self.inverted), self.shots)
 
     @cached_property
     def _table(self) -> Integers:
-        """Start, size and quarter turns of every class: `[C, 3]`."""
-        return np.array([[c.start, c.size, c.quarter_turns] for c in self.classes], dtype=np.int64)
+        return table_of(self.classes)
 
-    def _examples(self, pixels: Tensor) -> Examples:
-        tasks, ways, each = pixels.shape[:3]
+
+class Episodes(NamedTuple):
+    """What is drawn of a source: `examples: [T, ways, K]` by number, quarter `turns: [T, ways]` of the classes."""
+
+    examples: Integers
+    turns: Integers
+
+
+def table_of(classes: Sequence[ImageClass]) -> Integers:
+    """Start, size and quarter turns of every class: `[C, 3]`."""
+    return np.array([[c.start, c.size, c.quarter_turns] for c in classes], dtype=np.int64)
+
+
+def draw_episodes(
+    rng: np.random.Generator, table: Integers, count: int, ways: int, each: int, random_turns: bool = False
+) -> Episodes:
+    """For `count` tasks `ways` distinct classes of `table: [C, 3]`, and of each class `each` distinct examples."""
+    chosen = draw_distinct(rng, np.full((count,), len(table)), ways)
+    start, size, turns = np.moveaxis(table[chosen], -1, 0)
+    if random_turns:
+        turns = rng.integers(4, size=turns.shape)
+    return Episodes(start[..., None] + draw_distinct(rng, size, each), turns)
+
+
+def task_of(x: Tensor, shots: int) -> Task:
+    """The meta-batch of `x: [T, ways, K, *input]`: the first `shots` examples of each class are its support."""
+
+    def examples(x: Tensor) -> Examples:
+        tasks, ways, each = x.shape[:3]
         labels = torch.arange(ways).repeat_interleave(each).expand(tasks, -1)
-        return Examples(pixels.reshape(tasks, ways * each, *pixels.shape[3:]), labels)
+        return Examples(x.reshape(tasks, ways * each, *x.shape[3:]), labels)
 
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
+    return Task(examples(x[:, :, :shots]), examples(x[:, :, shots:]))
 
 
 def draw_distinct(rng: np.random.Generator, sizes: Integers, draws: int) -> Integers:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from fewstep import seeding
-from fewstep.digest import digest
-from fewstep.tasks.episodes import ImageClass, ImageTasks
+from fewstep.tasks.decoding import decode_all
+from fewstep.tasks.episodes import ImageClass
+from fewstep.tasks.labelled import Labelled, twins
+from fewstep.tasks.preflight import Problem
 from fewstep.tasks.preprocessing import Color, Preprocessing, class_folders, image_files
-from fewstep.tasks.splits import Splits
+from fewstep.tasks.splits import Splits, split_at_random
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,12 @@ class Images:
     train: Sequence[ImageClass]
     val: Sequence[ImageClass]
     test: Sequence[ImageClass]
+    problems: tuple[Problem, ...] = ()
+    """what is wrong with the files; `tasks` raises it with its own findings"""
+    notes: tuple[str, ...] = ()
+    """what `tasks` tells whoever trains"""
     preprocessing: Preprocessing | None = None
+    """what became of the image files"""
 
     @classmethod
     def from_folder(
@@ -37,49 +44,58 @@ class Images:
         """Read `folder/CLASS/IMAGE`, or `folder/{train,val,test}/CLASS/IMAGE`.
 
         Without split folders, the shares `held_out` of the classes become val and test, chosen by `seed`. Images of
-        any size and mode are converted to `color` and resized to `size` × `size`.
+        any size and mode are converted to `color` and resized to `size` × `size`. Files that do not decode are left
+        out and become `problems`, which `tasks` raises with everything else that is wrong.
 
-        Raises `ValueError` for a folder without classes and for a file that does not decode, by its name.
+        Raises `ValueError` for a folder without classes.
         """
         root = Path(folder)
-        splits = {split: class_folders(root / split) for split in ("train", "val", "test")}
-        if not splits["train"]:
-            splits = _split_at_random(class_folders(root), held_out, seed)
-        if not (splits["train"] and splits["test"]):
+        folders: dict[str, Sequence[Path]] = {split: class_folders(root / split) for split in ("train", "val", "test")}
+        if not folders["train"]:
+            shares = split_at_random(class_folders(root), held_out, seed)
+            folders = {"val": shares.val, "test": shares.test, "train": shares.train}  # an order that hashes depend on
+        if not (folders["train"] and folders["test"]):
             raise ValueError(
                 f"{root} has too few class folders with images: expected {root}/CLASS/IMAGE, "
                 f"or {root}/train/CLASS/IMAGE and {root}/test/CLASS/IMAGE"
             )
+        files = {found: image_files(found) for of_split in folders.values() for found in of_split}
         preprocessing = Preprocessing(size=size, color=color)
-        pixels: list[npt.NDArray[np.uint8]] = []
-        classes: dict[str, list[ImageClass]] = {split: [] for split in splits}
-        for split, folders in splits.items():
-            for class_folder in folders:
-                files = image_files(class_folder)
-                classes[split].append(ImageClass(class_folder.name, len(pixels), len(files)))
-                pixels += [preprocessing.decode(file) for file in files]
-        return cls(pixels=np.stack(pixels), preprocessing=preprocessing, **classes)
+        decoded = decode_all([file for found in files.values() for file in found], preprocessing)
+        start = 0
+        classes: dict[str, list[ImageClass]] = {split: [] for split in folders}
+        for split, of_split in folders.items():
+            for found in of_split:
+                images = sum(file in decoded.whole for file in files[found])
+                classes[split].append(ImageClass(found.name, start, images))
+                start += images
+        return cls(
+            pixels=decoded.pixels,
+            **classes,
+            problems=(Problem(decoded.errors),),
+            notes=twins(decoded.pixels, classes, noun="image"),
+            preprocessing=preprocessing,
+        )
 
     def tasks(self, *, ways: int = 5, shots: int = 1, queries: int = 5) -> Splits:
-        """Train, val and test tasks; val is None where too few classes are left for it."""
+        """Train, val and test tasks; val is None, with a note, where too few classes are left for it.
 
-        def over(split: str, classes: Sequence[ImageClass]) -> ImageTasks:
-            return ImageTasks(split=split, images=self.pixels, classes=classes, ways=ways, shots=shots, queries=queries)
-
-        names = {"train": self.train, "val": self.val, "test": self.test}
-        return Splits(
-            train=over("train", self.train),
-            val=over("val", self.val) if len(self.val) >= ways else None,
-            test=over("test", self.test),
-            summary={
-                "tasks": "images",
-                "ways, shots, queries": [ways, shots, queries],
-                "inputs": list(self.pixels.shape[1:]),
-                "classes": {split: len(classes) for split, classes in names.items()},
-                "hash": digest(names),
-            },
-            preprocessing=self.preprocessing,
+        Raises `ValueError` with everything that is wrong, counted: files that do not decode, classes too small for
+        `shots + queries`, splits with fewer classes than `ways`, classes in two splits.
+        """
+        labelled = Labelled(
+            x=torch.from_numpy(self.pixels),
+            train=self.train,
+            val=self.val,
+            test=self.test,
+            noun="image",
+            problems=self.problems,
+            notes=self.notes,
         )
+        return labelled.tasks(ways=ways, shots=shots, queries=queries)._replace(preprocessing=self.preprocessing)
+
+
+from_folder = Images.from_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +121,9 @@ class ImageFolder:
         return Preprocessing(size=self.size, color=self.color)
 
     def build(self, data_root: Path | None = None) -> Splits:
-        """The splits; `folder` is taken as it is, `data_root` is not read."""
+        """The splits; `folder` is taken as it is, `data_root` is not read.
+
+        Raises `ValueError` with everything that is wrong with the folder, counted.
+        """
         images = Images.from_folder(self.folder, size=self.size, color=self.color)
         return images.tasks(ways=self.ways, shots=self.shots, queries=self.queries)
-
-
-def _split_at_random(folders: Sequence[Path], held_out: tuple[float, float], seed: int) -> dict[str, list[Path]]:
-    order = seeding.numpy_generator(seed, "images/split").permutation(len(folders))
-    shuffled = [folders[i] for i in order]
-    val, test = (round(share * len(folders)) for share in held_out)
-    return {"val": shuffled[:val], "test": shuffled[val : val + test], "train": shuffled[val + test :]}

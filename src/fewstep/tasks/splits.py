@@ -1,9 +1,13 @@
 """What a source of tasks offers, and its three disjoint splits."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from fewstep import seeding
 from fewstep.core import Task
 from fewstep.tasks.preprocessing import Preprocessing
+
+Item = TypeVar("Item")
 
 
 class Tasks(Protocol):
@@ -41,3 +45,26 @@ class Splits(NamedTuple):
     """Why train and val share classes, where a protocol says so by definition."""
     preprocessing: Preprocessing | None = None
     """What became of the images; None where the inputs are none."""
+    notes: tuple[str, ...] = ()
+    """What whoever trains on these should know: a sentence each."""
+
+
+class Shares(NamedTuple, Generic[Item]):
+    """The classes, or other items, of each split."""
+
+    train: Sequence[Item]
+    val: Sequence[Item]
+    test: Sequence[Item]
+
+
+def split_at_random(items: Sequence[Item], held_out: tuple[float, float], seed: int) -> Shares[Item]:
+    """The shares `held_out` of the items become val and test, chosen by `seed`; the rest trains.
+
+    Raises `ValueError` for shares that leave nothing to train on.
+    """
+    if min(held_out) < 0 or sum(held_out) >= 1:
+        raise ValueError(f"held_out={held_out}: expected the shares of val and test, 0 or more and below 1 together")
+    order = seeding.numpy_generator(seed, "images/split").permutation(len(items))
+    shuffled = [items[i] for i in order]
+    val, test = (round(share * len(items)) for share in held_out)
+    return Shares(shuffled[val + test :], shuffled[:val], shuffled[val : val + test])
