@@ -37,7 +37,7 @@ LAYERS = (
     "autotune journal recipe memory",
     "recipes.* run run_folder tensorboard",
     "recipes api experiment",
-    "record",
+    "record estimator",
     "comparison study",
     "studies.*",
     "studies",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fewstep.api import train as train
     from fewstep.core import Examples as Examples
     from fewstep.core import Task as Task
+    from fewstep.estimator import FewShotClassifier as FewShotClassifier
     from fewstep.inner.adagrad import Adagrad as Adagrad
     from fewstep.inner.adam import Adam as Adam
     from fewstep.inner.momentum import Momentum as Momentum
@@ -52,6 +53,7 @@ _HOMES = {
     "Augmentation": "tasks.augmentation",
     "Conv4": "nets.conv4",
     "Examples": "core",
+    "FewShotClassifier": "estimator",
     "Images": "tasks.images",
     "Learner": "learner",
     "MLP": "nets.mlp",
