@@ -29,7 +29,7 @@ LAYERS = (
     "tasks.tensors",
     "inner.loop inner.support_step tasks.*",
     "inner.pulled",
-    "inner.query_gradient",
+    "inner.query_gradient inner.embedded",
     "algorithms.* learner",
     "evaluation derivative_order adapted",
     "auditing",

@@ -182,6 +182,7 @@ def test_protocols_and_nets_are_those_published():
     kinds |= {"mamlpp": ("mamlpp", 64, "pool", 600), "reptile": ("reptile", 64, "stride_flatten", 10000)}
     kinds |= {"fast": ("vinyals", 48, "stride_flatten", 1000), "best": ("finn", 64, "pool", 1000)}  # ours
     kinds |= dict.fromkeys(("anil", "boil", "metasgd", "imaml", "cavia", "alfa"), kinds["maml"])
+    kinds |= {"protonet": ("vinyals", 64, "pool", 1000)}
     for recipe in recipes.ALL:
         if recipe.name.startswith("omniglot-"):
             found = (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample, recipe.evaluation.tasks)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fewstep.algorithms.maml import MAML as MAML
     from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
     from fewstep.algorithms.meta_sgd import MetaSGD as MetaSGD
+    from fewstep.algorithms.protonet import ProtoNet as ProtoNet
     from fewstep.algorithms.reptile import Reptile as Reptile
     from fewstep.api import adapt as adapt
     from fewstep.api import audit as audit
@@ -47,6 +48,7 @@ _HOMES = {
     "MAML": "algorithms.maml",
     "MAMLPlusPlus": "algorithms.maml_plus_plus",
     "MetaSGD": "algorithms.meta_sgd",
+    "ProtoNet": "algorithms.protonet",
     "Reptile": "algorithms.reptile",
     "Adagrad": "inner.adagrad",
     "Adam": "inner.adam",

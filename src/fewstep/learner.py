@@ -29,7 +29,7 @@ class Learner:
         steps = self.algorithm.inner_steps if steps is None else steps
         model = self.model
         if self.algorithm.makes_head and not is_transforming():  # under a vmap no value can be read
-            model = self.for_ways(int(support.y.max()) + 1).model
+            model = self.for_ways(_ways_of(support.y)).model
         return adapt(self.algorithm, model, self.meta, support._replace(x=_as_new(support.x)), steps)
 
     def predict(self, phi: Params, x: Tensor) -> Tensor:
@@ -85,6 +85,7 @@ class Learner:
             outputs_at_theta, draws = _watched(model, model.parameters(), support.x)
             width = outputs_at_theta.shape[-1] if self.algorithm.makes_head else outputs
             _check_outputs(outputs_at_theta, support, width, model.is_classifier)
+            _check_head(model.without_dropout(), support.x)
             tested = model.for_evaluation()
             if _watched(tested, tested.parameters(), support.x)[1]:
                 raise ValueError(
@@ -131,6 +132,29 @@ def _mixes_queries(model: Model, state: dict[str, Params], support_x: Tensor, qu
     others = torch.cat([query_x[:1], query_x[1:] / 2])
     first, with_others = model.query_outputs(phi, query_x)[0], model.query_outputs(phi, others)[0]
     return not torch.allclose(first, with_others, rtol=1e-4, atol=1e-5)
+
+
+def _ways_of(y: Tensor) -> int:
+    """The classes of a support set, which are to be numbered from 0 without gaps."""
+    counts = y.bincount()
+    if not counts.all():
+        missing = (counts == 0).nonzero()[0].item()
+        raise ValueError(f"class {missing} of 0 to {len(counts) - 1} has no example in the support set: leave no gaps")
+    return len(counts)
+
+
+def _check_head(model: Model, x: Tensor) -> None:
+    """Where the head is made for a task, nothing may come behind it: the embedding is what it takes in."""
+    if model.embedding is None:
+        return
+    theta, head = model.parameters(), model.net.get_submodule(str(model.head))
+    behind = head(model.embedding.support_outputs(theta, x))
+    found = model.support_outputs(theta, x)
+    if behind.shape != found.shape or not torch.allclose(behind, found, rtol=1e-3, atol=1e-4):
+        raise ValueError(
+            f"the net does something behind '{model.head}', which was taken for its head: "
+            f"return what the head returns, or name the head with algorithm.head"
+        )
 
 
 def _check_outputs(found: Tensor, support: Examples, outputs: int, is_classifier: bool) -> None:

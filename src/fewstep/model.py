@@ -114,6 +114,8 @@ class Model:
 
     def observe(self, phi: Params, x: Tensor) -> Params:
         """Mean and biased variance `[C]` of the batch `x` in every batch norm, under the names of its buffers."""
+        if self.embedding is not None:  # φ may have any head
+            return self.embedding.observe(phi, x)
         assert self.observer is not None
         self._call(self.observer, {name: phi[name] for name in self.names}, x)
         return norms.take_observed(self.observer)

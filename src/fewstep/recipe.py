@@ -14,6 +14,7 @@ from fewstep.algorithms.boil import BOIL
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.meta_sgd import MetaSGD
+from fewstep.algorithms.protonet import ProtoNet
 from fewstep.algorithms.reptile import Reptile, read_in_batches
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
@@ -34,7 +35,7 @@ from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | ResNet12 | MLP | Imported
-AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD
+AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD | ProtoNet
 
 ADDED_LATER = {"added later": True}
 """Of a field that recipes written before do not have: left out of what is written while it has its default, so that

@@ -15,6 +15,7 @@ from fewstep.algorithms.boil import BOIL
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.meta_sgd import MetaSGD
+from fewstep.algorithms.protonet import ProtoNet
 from fewstep.algorithms.reptile import Reptile
 from fewstep.core import Examples, MetaGradient, Task, map_tensors
 from fewstep.inner.adagrad import Adagrad
@@ -62,6 +63,7 @@ ROWS = {
     "BOIL, first order": Row(algorithm=BOIL(inner_lr=0.2, inner_steps=2, order=1)),
     "Meta-SGD": Row(algorithm=MetaSGD(inner_steps=2)),
     "Meta-SGD, first order": Row(algorithm=MetaSGD(inner_steps=2, order=1)),
+    "ProtoNet": Row(algorithm=ProtoNet(), starts_at_net=False, has_any_ways=True),
 }
 
 

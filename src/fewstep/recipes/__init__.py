@@ -2,7 +2,16 @@
 
 from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
-from fewstep.recipes import course, omniglot, omniglot_mamlpp, omniglot_relatives, omniglot_reptile, sinusoid, strokes
+from fewstep.recipes import (
+    course,
+    omniglot,
+    omniglot_heads,
+    omniglot_mamlpp,
+    omniglot_relatives,
+    omniglot_reptile,
+    sinusoid,
+    strokes,
+)
 
 ALL: tuple[Recipe, ...] = (
     *strokes.RECIPES,
@@ -10,6 +19,7 @@ ALL: tuple[Recipe, ...] = (
     *omniglot_mamlpp.RECIPES,
     *omniglot_reptile.RECIPES,
     *omniglot_relatives.RECIPES,
+    *omniglot_heads.RECIPES,
     *sinusoid.RECIPES,
     *course.RECIPES,
 )
