@@ -17,7 +17,7 @@ MOST_LINES = 250
 
 LAYERS = (
     "core allocation seeding card digest durable lock nearest versions inner.rates inner.settings tasks.preprocessing",
-    "differentiation tracing inner.optimizer tasks.preflight",
+    "differentiation tracing inner.optimizer inner.conjugate_gradient tasks.preflight",
     "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",
     "nets.normalisation",
     "nets.folded",

@@ -4,8 +4,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fewstep.algorithms.alfa import ALFA as ALFA
     from fewstep.algorithms.anil import ANIL as ANIL
     from fewstep.algorithms.boil import BOIL as BOIL
+    from fewstep.algorithms.cavia import CAVIA as CAVIA
+    from fewstep.algorithms.imaml import IMAML as IMAML
     from fewstep.algorithms.maml import MAML as MAML
     from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
     from fewstep.algorithms.meta_sgd import MetaSGD as MetaSGD
@@ -43,8 +46,11 @@ if TYPE_CHECKING:
     from fewstep.training import Training as Training
 
 _HOMES = {
+    "ALFA": "algorithms.alfa",
     "ANIL": "algorithms.anil",
     "BOIL": "algorithms.boil",
+    "CAVIA": "algorithms.cavia",
+    "IMAML": "algorithms.imaml",
     "MAML": "algorithms.maml",
     "MAMLPlusPlus": "algorithms.maml_plus_plus",
     "MetaSGD": "algorithms.meta_sgd",

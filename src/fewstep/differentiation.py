@@ -52,10 +52,20 @@ def grad_with_aux(function: Callable[..., tuple[Tensor, Tree]], at: Params, *arg
     return dict(zip(inputs, gradients, strict=True)), map_tensors(torch.detach, aux)
 
 
-def vjp(function: Callable[[Tree], tuple[Any, Any]], at: Tree) -> tuple[Any, Callable[[Any], Tree], Any]:
+def hessian_product(function: Callable[..., Tensor], at: Params, *arguments: Any) -> Callable[[Params], Params]:
+    """v ↦ H v with H the Hessian of function(at, *arguments), a scalar, by `at`; works any number of times.
+
+    H is symmetric, so that it is the vector-Jacobian product of the gradient.
+    """
+    return vjp(lambda point: (grad(function, point, *arguments), ()), at, is_kept=True)[1]
+
+
+def vjp(
+    function: Callable[[Tree], tuple[Any, Any]], at: Tree, *, is_kept: bool = False
+) -> tuple[Any, Callable[[Any], Tree], Any]:
     """The outputs of `function(at)`, detached; what pulls a cotangent of theirs back to `at`; and further tensors.
 
-    `function` returns both, outputs first. The pull-back works once.
+    `function` returns both, outputs first. The pull-back works once, unless its graph `is_kept`.
     """
     if _is_left_to_torch():
         outputs, pull, *rest = torch.func.vjp(function, at, has_aux=True)
@@ -66,7 +76,7 @@ def vjp(function: Callable[[Tree], tuple[Any, Any]], at: Tree) -> tuple[Any, Cal
 
     def pull_back(cotangent: Any) -> Tree:
         parts = tensors_of(outputs), tensors_of(leaves), tensors_of(cotangent)
-        return with_tensors(leaves, _grad(*parts, create_graph=False))
+        return with_tensors(leaves, _grad(*parts, create_graph=False, retain_graph=is_kept))
 
     return map_tensors(torch.detach, outputs), pull_back, map_tensors(torch.detach, aux)
 
@@ -80,7 +90,12 @@ def _leaf(value: Tensor) -> Tensor:
 
 
 def _grad(
-    outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor] | None, *, create_graph: bool
+    outputs: list[Tensor],
+    inputs: list[Tensor],
+    cotangents: list[Tensor] | None,
+    *,
+    create_graph: bool,
+    retain_graph: bool = False,
 ) -> list[Tensor]:
     """Zeros for what no output depends on."""
     dependent = [i for i, output in enumerate(outputs) if output.requires_grad]
@@ -91,6 +106,7 @@ def _grad(
         inputs,
         None if cotangents is None else [cotangents[i] for i in dependent],
         create_graph=create_graph,
+        retain_graph=create_graph or retain_graph,
         allow_unused=True,
     )
     return [torch.zeros_like(value) if one is None else one for value, one in zip(inputs, found, strict=True)]

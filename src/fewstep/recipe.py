@@ -9,8 +9,11 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_
 import tyro
 
 from fewstep import seeding
+from fewstep.algorithms.alfa import ALFA
 from fewstep.algorithms.anil import ANIL
 from fewstep.algorithms.boil import BOIL
+from fewstep.algorithms.cavia import CAVIA
+from fewstep.algorithms.imaml import IMAML
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.meta_sgd import MetaSGD
@@ -35,7 +38,7 @@ from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | ResNet12 | MLP | Imported
-AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD | ProtoNet
+AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD | IMAML | CAVIA | ALFA | ProtoNet
 
 ADDED_LATER = {"added later": True}
 """Of a field that recipes written before do not have: left out of what is written while it has its default, so that

@@ -10,8 +10,11 @@ import torch
 import fewstep
 from builders import image_splits, leaving_as_it_was, smooth_net, smooth_task, stacked
 from fewstep.algorithm import Algorithm
+from fewstep.algorithms.alfa import ALFA
 from fewstep.algorithms.anil import ANIL
 from fewstep.algorithms.boil import BOIL
+from fewstep.algorithms.cavia import CAVIA
+from fewstep.algorithms.imaml import IMAML
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.meta_sgd import MetaSGD
@@ -63,6 +66,10 @@ ROWS = {
     "BOIL, first order": Row(algorithm=BOIL(inner_lr=0.2, inner_steps=2, order=1)),
     "Meta-SGD": Row(algorithm=MetaSGD(inner_steps=2)),
     "Meta-SGD, first order": Row(algorithm=MetaSGD(inner_steps=2, order=1)),
+    "iMAML": Row(algorithm=IMAML(inner_lr=0.1, inner_steps=3, cg_steps=3)),
+    "CAVIA": Row(algorithm=CAVIA(inner_steps=2, context_size=4)),
+    "CAVIA, first order": Row(algorithm=CAVIA(inner_steps=2, context_size=4, order=1)),
+    "ALFA": Row(algorithm=ALFA(inner_lr=0.2, inner_steps=2)),
     "ProtoNet": Row(algorithm=ProtoNet(), starts_at_net=False, has_any_ways=True),
 }
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
+from fewstep.inner.optimizer import Rates, row_at
 from fewstep.inner.optimizers import InnerOptimizerSpec
 from fewstep.inner.query_gradient import query_gradient
 from fewstep.inner.rates import RateGroups, rates_of
@@ -102,14 +103,12 @@ class MAMLPlusPlus:
     def start(self, model: Model, meta: Meta, support: Examples) -> Inner:
         """φ_0 = θ, with the first row of every norm."""
         theta = meta.learned["theta"]
-        return Inner({**theta, **_row(meta, "norm", 0)}, self.optimizer.init(theta))
+        return Inner({**theta, **self._norms(meta, 0)}, self.optimizer.init(theta))
 
     def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
         """φ_{i+1} from φ_i, under row i of the norms, which is then in force for the queries too."""
-        theta, row = meta.learned["theta"], _row(meta, "norm", i)
-        rates = _row(meta, "inner_lr", i) if self.learn_inner_lr else rates_of(theta, self.inner_lr, self.inner_lr_of)
-        under_row = Inner({**inner.phi, **row}, inner.slots)
-        return support_step(model, under_row, support, self.optimizer, rates, order=self.order)
+        under_row = Inner({**inner.phi, **self._norms(meta, i)}, inner.slots)
+        return support_step(model, under_row, support, self.optimizer, self._rates(meta, i), order=self.order)
 
     def predict(self, model: Model, phi: Params, x: Tensor) -> Tensor:
         """The net at φ."""
@@ -121,7 +120,10 @@ class MAMLPlusPlus:
         weights = self.loss_weights(update)
         return query_gradient(now, model, meta, task, weights, recompute=self.recompute)
 
+    def _rates(self, meta: Meta, i: int) -> Rates:
+        if self.learn_inner_lr:
+            return row_at(meta.learned["inner_lr"], i)
+        return rates_of(meta.learned["theta"], self.inner_lr, self.inner_lr_of)
 
-def _row(meta: Meta, group: str, i: int) -> Params:
-    """Row i of everything learned per step in `group`, the last where there are no more."""
-    return {name: rows[min(i, len(rows) - 1)] for name, rows in meta.learned.get(group, {}).items()}
+    def _norms(self, meta: Meta, i: int) -> Params:
+        return row_at(meta.learned["norm"], i) if self.per_step_norm else {}

@@ -33,6 +33,11 @@ def descend(value: Tensor, direction: Tensor, rate: Tensor | float) -> Tensor:
     return value - rate * direction if isinstance(rate, Tensor) else torch.sub(value, direction, alpha=rate)
 
 
+def row_at(rows: Params, i: int) -> Params:
+    """Row i of tensors that have one for every inner step, the last where there are no more."""
+    return {name: value[min(i, len(value) - 1)] for name, value in rows.items()}
+
+
 def zeros(phi: Params) -> Params:
     """A slot per parameter, of its shape, zero."""
     return {name: torch.zeros_like(value) for name, value in phi.items()}

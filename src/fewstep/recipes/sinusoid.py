@@ -6,6 +6,7 @@ updates, ours for 30000.
 
 import dataclasses
 
+from fewstep.algorithms.cavia import CAVIA
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.meta_sgd import MetaSGD
@@ -66,4 +67,12 @@ META_SGD_10S = dataclasses.replace(
     evaluation=Evaluation(tasks=1000, steps=1),
 )
 
-RECIPES = (MAML_10S, FOMAML_10S, MAMLPP_10S, REPTILE_10S, META_SGD_10S)
+CAVIA_10S = dataclasses.replace(
+    MAML_10S,
+    name="sinusoid-10s-cavia",
+    about="CAVIA on the paper's sinusoids: one step of a context of four numbers at rate 1",
+    algorithm=CAVIA(inner_lr=1.0, inner_steps=1, context_size=4),
+    evaluation=Evaluation(tasks=1000, steps=1),
+)
+
+RECIPES = (MAML_10S, FOMAML_10S, MAMLPP_10S, REPTILE_10S, META_SGD_10S, CAVIA_10S)
