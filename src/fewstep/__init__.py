@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fewstep.tasks.omniglot import Omniglot as Omniglot
     from fewstep.tasks.sinusoid import Sinusoid as Sinusoid
     from fewstep.tasks.strokes import Strokes as Strokes
+    from fewstep.tasks.table import from_csv as from_csv
     from fewstep.tasks.tensors import from_tensors as from_tensors
     from fewstep.tensorboard import TensorBoard as TensorBoard
     from fewstep.training import Training as Training
@@ -80,6 +81,7 @@ _HOMES = {
     "audit": "api",
     "augmented": "tasks.augmentation",
     "evaluate": "api",
+    "from_csv": "tasks.table",
     "from_dataset": "tasks.dataset",
     "from_folder": "tasks.images",
     "from_function": "tasks.generated",

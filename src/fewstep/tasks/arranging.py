@@ -15,26 +15,20 @@ class Arranged(NamedTuple):
     parts: Shares[Any]
 
 
-def arrange(
-    keys: Sequence[Hashable],
-    split: Sequence[str] | None,
-    part: Callable[[Hashable, int, int], Any],
-    *,
-    held_out: tuple[float, float],
-    seed: int,
-) -> Arranged:
+def at_random(keys: Sequence[Hashable], held_out: tuple[float, float], seed: int) -> list[str]:
+    """The split of every row: the shares `held_out` of the different keys are val and test, chosen by `seed`."""
+    shares = split_at_random(_in_order(keys), held_out, seed)
+    home = {key: name for name, of in shares._asdict().items() for key in of}
+    return [home[key] for key in keys]
+
+
+def arrange(keys: Sequence[Hashable], split: Sequence[str], part: Callable[[Hashable, int, int], Any]) -> Arranged:
     """Parts `part(key, start, size)` of the rows with the same key, in the splits that `split: [N]` says.
 
-    Without `split`, the shares `held_out` of the keys become val and test, chosen by `seed`. A key whose rows are in
-    two splits makes a part in each.
+    A key whose rows are in two splits makes a part in each.
 
     Raises `ValueError` for a split of another name.
     """
-    unique = sorted(set(keys), key=_by_number_then_name)
-    if split is None:
-        shares = split_at_random(unique, held_out, seed)
-        home = {key: name for name, of in shares._asdict().items() for key in of}
-        split = [home[key] for key in keys]
     if unknown := {str(name) for name in split} - {*SPLITS}:
         raise ValueError(f"split has {', '.join(map(repr, sorted(unknown)))}: expected {', '.join(SPLITS)}")
     rows: dict[tuple[str, Hashable], list[int]] = {}
@@ -43,12 +37,16 @@ def arrange(
     order: list[int] = []
     parts: dict[str, list[Any]] = {name: [] for name in SPLITS}
     for name in SPLITS:
-        for key in unique:
-            found = rows.get((name, key), [])
-            if found:
+        for key in _in_order(keys):
+            if found := rows.get((name, key)):
                 parts[name].append(part(key, len(order), len(found)))
                 order += found
     return Arranged(order, Shares(**parts))
+
+
+def _in_order(keys: Sequence[Hashable]) -> list[Hashable]:
+    """The different keys, numbers by their value and before names."""
+    return sorted(set(keys), key=_by_number_then_name)
 
 
 def _by_number_then_name(key: Hashable) -> tuple[bool, float, str]:

@@ -16,6 +16,7 @@ from fewstep import seeding
 from fewstep.core import Examples, Task
 from fewstep.digest import digest
 from fewstep.tasks import preflight
+from fewstep.tasks.columns import Encoding
 from fewstep.tasks.episodes import Integers, draw_distinct
 from fewstep.tasks.preflight import Problem
 from fewstep.tasks.splits import Splits
@@ -92,6 +93,8 @@ class Grouped:
     """what one of them is called in errors"""
     problems: tuple[Problem, ...] = ()
     """what is wrong already; `tasks` raises it with its own findings"""
+    encoding: Encoding | None = None
+    """how the rows of a table became these"""
     content: str = ""
     """a digest of the examples themselves"""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from fewstep.digest import digest
 from fewstep.tasks import preflight
 from fewstep.tasks.class_tasks import ClassTasks
+from fewstep.tasks.columns import Encoding
 from fewstep.tasks.episodes import ImageClass, ImageTasks
 from fewstep.tasks.preflight import Problem, counted
 from fewstep.tasks.splits import Splits
@@ -35,6 +36,8 @@ class Labelled:
     """what is wrong already; `tasks` raises them with its own findings"""
     notes: tuple[str, ...] = ()
     """what `tasks` tells whoever trains"""
+    encoding: Encoding | None = None
+    """how the rows of a table became these"""
     content: str = ""
     """a digest of the examples themselves, where the names of classes do not say what they are"""
 

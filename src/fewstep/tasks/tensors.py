@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fewstep.tasks.arranging import arrange
+from fewstep.tasks.arranging import arrange, at_random
 from fewstep.tasks.episodes import ImageClass
 from fewstep.tasks.grouped import Group, Grouped
 from fewstep.tasks.labelled import Labelled, twins
@@ -75,17 +75,13 @@ def from_tensors(
         raise ValueError(
             f"x has {counted(len(examples), 'example')}, {found}: expected as many of each, and one or more"
         )
-    if task is None:
-        return _labelled(examples, _class_names(y, names), split, held_out, seed)
-    return _grouped(examples, _values(y), _keys(task, "task"), split, held_out, seed)
+    keys = _class_names(y, names) if task is None else _keys(task, "task")
+    split = at_random(keys, held_out, seed) if split is None else split
+    return _labelled(examples, keys, split) if task is None else _grouped(examples, _values(y), keys, split)
 
 
-def _labelled(
-    x: Tensor, keys: list[Hashable], split: Sequence[str] | None, held_out: tuple[float, float], seed: int
-) -> Labelled:
-    order, shares = arrange(
-        keys, split, lambda key, start, size: ImageClass(str(key), start, size), held_out=held_out, seed=seed
-    )
+def _labelled(x: Tensor, keys: list[Hashable], split: Sequence[str]) -> Labelled:
+    order, shares = arrange(keys, split, lambda key, start, size: ImageClass(str(key), start, size))
     problems = (_not_finite(x, "x"),)
     x = x[torch.tensor(order)]
     return Labelled(
@@ -97,20 +93,11 @@ def _labelled(
     )
 
 
-def _grouped(
-    x: Tensor,
-    y: Tensor,
-    keys: list[Hashable],
-    split: Sequence[str] | None,
-    held_out: tuple[float, float],
-    seed: int,
-) -> Grouped:
-    order, shares = arrange(
-        keys, split, lambda key, start, size: Group(str(key), start, size), held_out=held_out, seed=seed
-    )
-    rows = torch.tensor(order)
+def _grouped(x: Tensor, y: Tensor, keys: list[Hashable], split: Sequence[str]) -> Grouped:
+    order, shares = arrange(keys, split, lambda key, start, size: Group(str(key), start, size))
     problems = (_not_finite(x, "x"), _not_finite(y, "y"))
-    return Grouped(x=x[rows], y=y[rows], **shares._asdict(), problems=problems, content=_content(x[rows], y[rows]))
+    x, y = x[torch.tensor(order)], y[torch.tensor(order)]
+    return Grouped(x=x, y=y, **shares._asdict(), problems=problems, content=_content(x, y))
 
 
 def _examples(x: Array) -> Tensor:
