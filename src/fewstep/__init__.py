@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from fewstep.algorithms.imaml import IMAML as IMAML
     from fewstep.algorithms.maml import MAML as MAML
     from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
+    from fewstep.algorithms.matching_net import MatchingNet as MatchingNet
     from fewstep.algorithms.meta_sgd import MetaSGD as MetaSGD
+    from fewstep.algorithms.proto_maml import ProtoMAML as ProtoMAML
     from fewstep.algorithms.protonet import ProtoNet as ProtoNet
+    from fewstep.algorithms.r2d2 import R2D2 as R2D2
     from fewstep.algorithms.reptile import Reptile as Reptile
     from fewstep.api import adapt as adapt
     from fewstep.api import audit as audit
@@ -55,7 +58,10 @@ _HOMES = {
     "MAML": "algorithms.maml",
     "MAMLPlusPlus": "algorithms.maml_plus_plus",
     "MetaSGD": "algorithms.meta_sgd",
+    "MatchingNet": "algorithms.matching_net",
+    "ProtoMAML": "algorithms.proto_maml",
     "ProtoNet": "algorithms.protonet",
+    "R2D2": "algorithms.r2d2",
     "Reptile": "algorithms.reptile",
     "Adagrad": "inner.adagrad",
     "Adam": "inner.adam",

@@ -16,8 +16,11 @@ from fewstep.algorithms.cavia import CAVIA
 from fewstep.algorithms.imaml import IMAML
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.matching_net import MatchingNet
 from fewstep.algorithms.meta_sgd import MetaSGD
+from fewstep.algorithms.proto_maml import ProtoMAML
 from fewstep.algorithms.protonet import ProtoNet
+from fewstep.algorithms.r2d2 import R2D2
 from fewstep.algorithms.reptile import Reptile, read_in_batches
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
@@ -38,7 +41,21 @@ from fewstep.training import Training
 
 TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
 NetSpec = Conv4 | ResNet12 | MLP | Imported
-AlgorithmSpec = MAML | MAMLPlusPlus | Reptile | ANIL | BOIL | MetaSGD | IMAML | CAVIA | ALFA | ProtoNet
+AlgorithmSpec = (
+    MAML
+    | MAMLPlusPlus
+    | Reptile
+    | ANIL
+    | BOIL
+    | MetaSGD
+    | IMAML
+    | CAVIA
+    | ALFA
+    | ProtoNet
+    | MatchingNet
+    | R2D2
+    | ProtoMAML
+)
 
 ADDED_LATER = {"added later": True}
 """Of a field that recipes written before do not have: left out of what is written while it has its default, so that

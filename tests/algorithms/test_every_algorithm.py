@@ -17,8 +17,11 @@ from fewstep.algorithms.cavia import CAVIA
 from fewstep.algorithms.imaml import IMAML
 from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
+from fewstep.algorithms.matching_net import MatchingNet
 from fewstep.algorithms.meta_sgd import MetaSGD
+from fewstep.algorithms.proto_maml import ProtoMAML
 from fewstep.algorithms.protonet import ProtoNet
+from fewstep.algorithms.r2d2 import R2D2
 from fewstep.algorithms.reptile import Reptile
 from fewstep.core import Examples, MetaGradient, Task, map_tensors
 from fewstep.inner.adagrad import Adagrad
@@ -71,6 +74,12 @@ ROWS = {
     "CAVIA, first order": Row(algorithm=CAVIA(inner_steps=2, context_size=4, order=1)),
     "ALFA": Row(algorithm=ALFA(inner_lr=0.2, inner_steps=2)),
     "ProtoNet": Row(algorithm=ProtoNet(), starts_at_net=False, has_any_ways=True),
+    "MatchingNet": Row(algorithm=MatchingNet(scale=4.0), starts_at_net=False, has_any_ways=True),
+    "R2D2": Row(algorithm=R2D2(), starts_at_net=False, has_any_ways=True),
+    "ProtoMAML": Row(algorithm=ProtoMAML(inner_lr=1.0, inner_steps=2), starts_at_net=False, has_any_ways=True),
+    "ProtoMAML, first order": Row(
+        algorithm=ProtoMAML(inner_lr=1.0, inner_steps=2, order=1), starts_at_net=False, has_any_ways=True
+    ),
 }
 
 

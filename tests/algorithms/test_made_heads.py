@@ -8,7 +8,10 @@ from torch import Tensor
 
 from builders import OWN_QUERIES, InDouble, image_splits, smooth_net, smooth_task
 from fewstep.algorithm import Algorithm
+from fewstep.algorithms.matching_net import MatchingNet
+from fewstep.algorithms.proto_maml import ProtoMAML
 from fewstep.algorithms.protonet import ProtoNet
+from fewstep.algorithms.r2d2 import R2D2
 from fewstep.core import Examples
 from fewstep.evaluation import Evaluation, evaluate
 from fewstep.inner.embedded import embedded, embedded_queries
@@ -18,6 +21,9 @@ from fewstep.training import Training, outer_optimizer, updates
 
 HEADS: dict[str, Algorithm] = {
     "protonet": ProtoNet(),
+    "matchingnet": MatchingNet(scale=4.0),
+    "r2d2": R2D2(),
+    "protomaml": ProtoMAML(inner_lr=0.02, inner_steps=2),
 }
 every_head = pytest.mark.parametrize("algorithm", [pytest.param(value, id=name) for name, value in HEADS.items()])
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
-from fewstep.inner.embedded import body_of, check_linear, class_means, embedded, linear_head, one_hot
+from fewstep.inner.embedded import body_of, check_linear, embedded, one_hot, prototype_head
 from fewstep.inner.query_gradient import query_gradient
 from fewstep.model import Model
 
@@ -56,9 +56,8 @@ class ProtoNet:
     def start(self, model: Model, meta: Meta, support: Examples) -> Inner:
         """The body, and a head of the classes' means (Alg. 1, line 6)."""
         features = embedded(model, meta, support)
-        means = class_means(features, one_hot(model, support, features)) / self.temperature
-        bias = -self.temperature * means.square().sum(-1)
-        return Inner({**meta.learned["theta"], **linear_head(model, 2 * means, bias)}, {})
+        head = prototype_head(model, features, one_hot(model, support, features), self.temperature)
+        return Inner({**meta.learned["theta"], **head}, {})
 
     def step(self, model: Model, meta: Meta, inner: Inner, support: Examples, i: int) -> Inner:
         """Nothing further: the head is made at once."""

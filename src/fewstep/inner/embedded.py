@@ -50,14 +50,18 @@ def one_hot(model: Model, support: Examples, like: Tensor) -> Tensor:
     return (support.y[:, None] == torch.arange(ways, device=support.y.device)).to(like.dtype)
 
 
-def class_means(features: Tensor, labels: Tensor) -> Tensor:
-    """The mean embedding of every class, `[ways, F]`; `labels` are one-hot."""
-    return labels.mT @ features / labels.sum(0)[:, None]
-
-
 def linear_head(model: Model, weight: Tensor, bias: Tensor) -> Params:
     """`weight: [ways, F]` and `bias: [ways]` under the names of the net's own head."""
     return {f"{model.head}.weight": weight, f"{model.head}.bias": bias}
+
+
+def prototype_head(model: Model, features: Tensor, labels: Tensor, temperature: float = 1.0) -> Params:
+    """The head whose logits are −‖f − c_k‖²/τ up to a number that all classes share: 2c_k/τ and −‖c_k‖²/τ.
+
+    c_k is the mean of the `features: [N, F]` of class k; `labels: [N, ways]` are one-hot.
+    """
+    means = labels.mT @ features / labels.sum(0)[:, None]
+    return linear_head(model, 2 * means / temperature, -means.square().sum(-1) / temperature)
 
 
 def check_linear(model: Model) -> None:
