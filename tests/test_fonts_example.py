@@ -1,0 +1,81 @@
+"""The example of letters in fonts: what is drawn, what is left out, and its story from a folder to a prediction."""
+
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "examples" / "fonts"
+README = (FOLDER / "README.md").read_text()
+RENDER = runpy.run_path(str(FOLDER / "render.py"))
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+"""DejaVu and STIX, which come with matplotlib."""
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory) -> Path:
+    """What `render.py` makes of DejaVu, one file of it twice, to train in, and of STIX to test in."""
+    root = tmp_path_factory.mktemp("fonts")
+    for folder, family in (("fonts", "DejaVuS*"), ("held-out", "STIXGeneral*")):
+        (root / folder).mkdir()
+        for file in FONTS.glob(f"{family}.ttf"):
+            shutil.copy(file, root / folder)
+    shutil.copy(FONTS / "DejaVuSans.ttf", root / "fonts" / "Copy.ttf")
+    words = [root / "letters", "--fonts", root / "fonts", "--held-out", root / "held-out", "--fewest", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["render.py", *map(str, words)])
+        runpy.run_path(str(FOLDER / "render.py"), run_name="__main__")
+    return root / "letters"
+
+
+def fonts_by_character(letters: Path, split: str) -> dict[str, set[str]]:
+    return {folder.name: {file.stem for file in folder.iterdir()} for folder in (letters / split).iterdir()}
+
+
+def test_a_character_that_a_font_does_not_have_is_not_drawn_as_a_box():
+    drawn = {name: RENDER["draw"](FONTS / f"{name}.ttf", "Aאა") for name in ("DejaVuSans", "DejaVuSansMono", "cmr10")}
+    assert {name: "".join(pictures) for name, pictures in drawn.items()} == {
+        "DejaVuSans": "Aאა",
+        "DejaVuSansMono": "Aა",
+        "cmr10": "A",
+    }
+
+
+def test_what_is_drawn_fills_the_frame_in_the_middle():
+    for picture in RENDER["draw"](FONTS / "DejaVuSans.ttf", "lmO~").values():
+        rows, columns = (np.flatnonzero(picture.any(axis)) for axis in (1, 0))
+        assert max(len(rows), len(columns)) == 24
+        for there in (rows, columns):
+            assert abs(there[0] - (27 - there[-1])) <= 1
+
+
+def test_letters_that_look_alike_are_one_class_and_in_one_split(letters):
+    names = [name for split in ("train", "val", "test") for name in fonts_by_character(letters, split)]
+    assert len(names) == len(set(names))
+    shapes = {
+        "latin-capital-letter-a": ("greek-capital-letter-alpha", "cyrillic-capital-letter-a"),
+        "latin-capital-letter-o": ("latin-small-letter-o", "cyrillic-small-letter-o", "degree-sign"),
+        "latin-capital-letter-x": ("latin-small-letter-x", "greek-small-letter-chi"),
+    }
+    for first, others in shapes.items():
+        assert first in fonts_by_character(letters, "train")
+        assert not set(others[:2]) & set(names)
+
+
+def test_a_font_that_is_there_twice_is_drawn_once_and_none_is_in_training_and_test(letters):
+    train, test = (set().union(*fonts_by_character(letters, split).values()) for split in ("train", "test"))
+    assert len({"Copy", "DejaVuSans"} & train) == 1
+    assert all(name.startswith("STIX") for name in test)
+    assert not train & test
+
+
+def test_the_packages_to_install_are_those_that_are_drawn():
+    installed = re.search(r"^sudo apt-get install -y (.*)$", README, re.M)
+    assert installed is not None
+    assert installed[1].split() == [*RENDER["PACKAGES"].split(), *RENDER["HELD_OUT"].split()]
