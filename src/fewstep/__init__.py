@@ -4,6 +4,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fewstep.adapted import Adapted as Adapted
+    from fewstep.adapted_file import load as load
     from fewstep.algorithms.alfa import ALFA as ALFA
     from fewstep.algorithms.anil import ANIL as ANIL
     from fewstep.algorithms.boil import BOIL as BOIL
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from fewstep.training import Training as Training
 
 _HOMES = {
+    "Adapted": "adapted",
     "ALFA": "algorithms.alfa",
     "ANIL": "algorithms.anil",
     "BOIL": "algorithms.boil",
@@ -93,6 +96,7 @@ _HOMES = {
     "from_function": "tasks.generated",
     "from_tensors": "tasks.tensors",
     "learner_of": "learner",
+    "load": "adapted_file",
     "train": "api",
 }
 

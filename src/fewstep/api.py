@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,10 +27,13 @@ from fewstep.memory import warn_if_too_large
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
 from fewstep.ranks import Ranks
+from fewstep.recipe import to_json
 from fewstep.run import Run, Watch, train_run
 from fewstep.run_folder import mapping_from
 from fewstep.tasks.splits import Splits, Tasks
+from fewstep.tasks.support import read_support
 from fewstep.torchrun import join
+from fewstep.trained import Trained, read_trained
 from fewstep.training import Training
 
 logger = logging.getLogger(__name__)
@@ -113,9 +116,45 @@ def evaluate(run: Run | Learner, tasks: Tasks, *, count: int = 1000, steps: int 
     return evaluation.evaluate(learner, tasks, settings, mapping=mapping, ranks=join())
 
 
-def adapt(run: Run | Learner, support: Examples, *, steps: int | None = None) -> nn.Module:
-    """The net adapted to `support` as a plain `nn.Module`, the user's own class and parameter names."""
-    return adapted.adapt(_learner(run), support, steps=steps)
+def adapt(
+    run: Run | Learner | Trained | str | Path,
+    support: Examples | str | Path,
+    *,
+    steps: int | None = None,
+    classes: Sequence[str] | None = None,
+    device: torch.device | str | None = None,
+) -> nn.Module:
+    """The net adapted to `support` as a plain `nn.Module`, the user's own class and parameter names.
+
+    `run` may also be a run folder, a learner file or the name of a learner of the package; `support` also a folder,
+    `support/CLASS/IMAGE`, whose images go through what those of training went through. `classes` names the class ids
+    of examples. `steps` defaults to those of training, for run folders and learner files to those of their test.
+
+    The net's attribute `fewstep` is an `Adapted`: `model.fewstep.predict(["a.png"])`, `.save("shapes.fewstep")`,
+    `.export("onnx", "shapes.onnx")`, `.classes`.
+
+    Raises `ValueError` where the support set does not fit the learner.
+    """
+    source = read_trained(run, device=device or "cpu") if isinstance(run, str | Path) else run
+    learner = source.learner if isinstance(source, Run | Trained) else source
+    learner = learner if device is None else learner.to(device)
+    preprocessing = source.preprocessing if isinstance(source, Run | Trained) else None
+    if not isinstance(support, Examples):
+        if preprocessing is None:
+            raise ValueError(f"{support} cannot be read: the learner was not trained on image files; give Examples")
+        support, names = read_support(Path(support), preprocessing)
+        classes = names if classes is None else classes
+    if not isinstance(source, Trained):
+        return adapted.adapt(learner, support, steps=steps, classes=classes, preprocessing=preprocessing)
+    return adapted.adapt(
+        learner,
+        support,
+        steps=source.steps if steps is None else steps,
+        classes=classes,
+        preprocessing=preprocessing,
+        net=to_json(source.recipe.net),
+        accuracy=source.accuracy if steps in (None, source.steps) else "",
+    )
 
 
 def audit(run: Run | Learner, tasks: Splits, *, seed: int = 0) -> Card:

@@ -171,6 +171,15 @@ def from_json(values: Any) -> Recipe:
     return recipe
 
 
+def net_from_json(values: Any) -> NetSpec:
+    """The net's part of a recipe, as `to_json` wrote it.
+
+    Raises `ValueError` for a kind or field that does not exist.
+    """
+    net: NetSpec = _parse(values, NetSpec, "net")
+    return net
+
+
 def _parse(value: Any, hint: Any, where: str) -> Any:
     if isinstance(value, dict):
         kinds = {kind.__name__: kind for kind in _dataclasses(hint)}

@@ -14,6 +14,7 @@ from fewstep.learner import Learner
 from fewstep.lock import locked
 from fewstep.mapping import Mapping, Workers
 from fewstep.ranks import ALONE, Ranks
+from fewstep.tasks.preprocessing import Preprocessing
 from fewstep.tasks.splits import Splits
 from fewstep.training import Training, updates
 
@@ -31,6 +32,8 @@ class Run:
     history: list[Row]
     mapping: Mapping
     status: Status
+    preprocessing: Preprocessing | None = None
+    """what became of the images of its tasks; None where the inputs are none"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +104,12 @@ def train_run(
             validate()
             if status != "finished":
                 break
-    return _finished(learner, journal, mapping, status)
+    return _finished(learner, journal, mapping, status, splits.preprocessing)
 
 
-def _finished(learner: Learner, journal: Journal, mapping: Mapping, status: Status) -> Run:
+def _finished(
+    learner: Learner, journal: Journal, mapping: Mapping, status: Status, preprocessing: Preprocessing | None
+) -> Run:
     update, meta = journal.selected
     return Run(
         learner=learner if meta is None else dataclasses.replace(learner, meta=meta),
@@ -114,4 +119,5 @@ def _finished(learner: Learner, journal: Journal, mapping: Mapping, status: Stat
         history=journal.history,
         mapping=mapping,
         status=status,
+        preprocessing=preprocessing,
     )

@@ -15,6 +15,9 @@ VERBS = {
     "compare": "finished runs against each other, on the same test tasks",
     "study": "train several recipes over several seeds into one page; `study assignment` is the course's",
     "audit": "measure what a run's learner really does; exit code 1 on a leak",
+    "adapt": "from a few images a class to a model that predicts, as one file",
+    "predict": "which class each image is of, by a model that `adapt` wrote",
+    "pack": "a run's learner as one small file, for `adapt` anywhere",
     "data": "list, show or verify the data sets",
 }
 

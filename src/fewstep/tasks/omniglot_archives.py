@@ -72,6 +72,11 @@ def read(folder: Path, size: int, resampling: str, parts: tuple[Part, ...] = PAR
     return NamedClasses(images, names)
 
 
+def is_here(folder: Path, parts: tuple[Part, ...] = PARTS) -> bool:
+    """Whether nothing need be downloaded."""
+    return all(_find(folder, part) is not None for part in parts)
+
+
 def ensure(folder: Path, parts: tuple[Part, ...] = PARTS, url: str = URL) -> None:
     """Download each part of which neither the archive nor the folder is there."""
     for part in parts:

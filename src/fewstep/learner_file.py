@@ -1,0 +1,58 @@
+"""A learner as one small file, without the data and the folder it was trained in; some come with the package."""
+
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from fewstep import recipe as recipes
+from fewstep.core import Meta
+from fewstep.recipe import Recipe
+from fewstep.tensor_file import read_tensors, write_tensors
+from fewstep.versions import versions
+
+SUFFIX = ".fewstep-learner"
+
+
+class Packed(NamedTuple):
+    """What a learner file holds: the recipe, what was learned, and what `adapted` models scored on its test tasks."""
+
+    recipe: Recipe
+    meta: Meta
+    accuracy: str
+
+
+def write_learner(path: Path, packed: Packed) -> None:
+    """Write a learner file, whole or not at all.
+
+    Raises `OSError` where that fails.
+    """
+    tensors = {
+        f"{kind}/{group}/{name}": tensor
+        for kind, groups in packed.meta._asdict().items()
+        for group, params in groups.items()
+        for name, tensor in params.items()
+    }
+    header = {"recipe": recipes.to_json(packed.recipe), "accuracy": packed.accuracy, "versions": versions()}
+    write_tensors(path, "learner", header, tensors)
+
+
+def read_learner(path: Path) -> Packed:
+    """What `write_learner` wrote.
+
+    Raises `ValueError` for a file that is missing, damaged, foreign, of another format or of an unknown recipe.
+    """
+    header, tensors = read_tensors(path, "learner")
+    meta = Meta({}, {})
+    try:
+        for key, tensor in tensors.items():
+            kind, group, name = key.split("/", 2)
+            meta._asdict()[kind].setdefault(group, {})[name] = tensor
+        return Packed(recipes.from_json(header["recipe"]), meta, header["accuracy"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, or of another fewstep: {error}") from error
+
+
+def shipped() -> dict[str, Path]:
+    """The learner files that come with the package, by name."""
+    folder = Path(str(resources.files("fewstep"))) / "models"
+    return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"*{SUFFIX}"))}

@@ -1,0 +1,86 @@
+"""What models adapted from a run score on its own test tasks, measured once and kept in the run folder."""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from fewstep import experiment
+from fewstep import recipe as recipes
+from fewstep.durable import replace_file
+from fewstep.evaluation import evaluate
+from fewstep.experiment import RESULT
+from fewstep.nets.norm import has_batch_norm
+from fewstep.recipe import Recipe
+from fewstep.run_folder import read_header, read_selected
+from fewstep.tasks import omniglot_archives
+from fewstep.tasks.omniglot import Omniglot
+
+KEPT = "adapted.json"
+TASKS = 300
+
+
+class Accuracy(NamedTuple):
+    """A result line, empty where it could not be measured, and then the reason."""
+
+    line: str
+    why_not: str = ""
+
+
+def accuracy_of(folder: Path, data_root: Path, steps: int | None = None) -> Accuracy:
+    """The score of the run's learner as `adapt` uses it: after `steps`, each query predicted by itself.
+
+    Under the policy `transductive` that is with the support set's statistics, measured on 300 test tasks unless
+    `adapted.json` has it; else the run's own result holds it. Nothing is downloaded for it.
+
+    Raises `ValueError` for a folder without a run.
+    """
+    header = read_header(folder)
+    recipe = recipes.from_json(header["recipe"])
+    steps = recipe.evaluation.steps if steps is None else steps
+    path, _ = read_selected(folder, recipes.identity_of(header["recipe"], header["seed"]))
+    if recipe.norm != "transductive" and steps == recipe.evaluation.steps:
+        return _of_result(folder)
+    key = {"checkpoint": path.name, "written": path.stat().st_mtime_ns, "steps": steps}
+    kept = _kept(folder)
+    if kept.get("key") == key:
+        return Accuracy(str(kept["line"]))
+    if _must_download(recipe, data_root):
+        return Accuracy("", f"the data of {folder} are not in {data_root}")
+    try:
+        line = _measure(folder, recipe, data_root, steps)
+    except (ValueError, OSError) as error:
+        return Accuracy("", str(error))
+    with contextlib.suppress(OSError):  # a folder that cannot be written to: measured again next time
+        replace_file(folder / KEPT, json.dumps({"key": key, "line": line}).encode())
+    return Accuracy(line)
+
+
+def _of_result(folder: Path) -> Accuracy:
+    if not (folder / RESULT).exists():
+        return Accuracy("", f"{folder} has not been tested yet; `fewstep resume {folder}` does it")
+    result = json.loads((folder / RESULT).read_text())
+    return Accuracy(result.get("single", result)["line"])
+
+
+def _measure(folder: Path, recipe: Recipe, data_root: Path, steps: int) -> str:
+    loaded = experiment.load(folder, data_root=data_root, device="cpu")
+    learner = experiment.trained(loaded)
+    if recipe.norm == "transductive" and has_batch_norm(learner.model.net):
+        learner = learner.under("support")
+    evaluation = dataclasses.replace(recipe.evaluation, tasks=TASKS, steps=steps, ensemble=1)
+    return str(evaluate(learner, loaded.built.splits.test, evaluation, mapping=loaded.mapping))
+
+
+def _kept(folder: Path) -> dict[str, object]:
+    try:
+        kept = json.loads((folder / KEPT).read_text())
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _must_download(recipe: Recipe, data_root: Path) -> bool:
+    is_omniglot = any(isinstance(tasks, Omniglot) for tasks in (recipe.train_tasks, recipe.test_tasks))
+    return is_omniglot and not omniglot_archives.is_here(data_root / "omniglot")
