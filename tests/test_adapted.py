@@ -107,6 +107,23 @@ def test_values_are_adapted_to_as_well_and_have_no_classes_to_predict():
         model.fewstep.predict(support.x)
 
 
+MAKES_HEAD = (fewstep.ProtoNet(), fewstep.ProtoMAML(inner_lr=0.1), fewstep.R2D2(), fewstep.MatchingNet())
+
+
+@pytest.mark.parametrize("algorithm", MAKES_HEAD, ids=lambda algorithm: type(algorithm).__name__)
+@pytest.mark.parametrize("ways", [2, 3, 7])
+def test_algorithms_that_make_heads_adapt_to_any_number_of_classes(algorithm, ways, tmp_path):
+    support, query = smooth_task(ways=ways)
+    made = fewstep.learner_of(smooth_net(ways=3), algorithm, norm="support")
+    model = fewstep.adapt(made, support)
+    expected = made.for_evaluation().predict(made.for_evaluation().adapt(support), query.x)
+    torch.testing.assert_close(model(query.x), expected, rtol=1e-9, atol=1e-9)
+    assert model.fewstep.classes == tuple(map(str, range(ways)))
+    assert all(one.novelty is not None for one in model.fewstep.predict(query.x))
+    model.fewstep.save(tmp_path / "made.fewstep")
+    assert torch.equal(fewstep.load(tmp_path / "made.fewstep", net=smooth_net())(query.x), model(query.x))
+
+
 @pytest.mark.parametrize(
     ("labels", "classes", "wrong"),
     [

@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewstep.core import Params
 from fewstep.nets import norm as norms
+from fewstep.nets.heads import head_with
 from fewstep.nets.norm import WITHOUT_BATCH, Norm
 
 
@@ -43,13 +44,10 @@ def _keep_statistics(layer: _BatchNorm, like: Tensor) -> None:
 
 
 def _fit_head(net: nn.Module, head: str, tensors: Params) -> None:
-    """Put a linear layer of the width of `tensors` in the place of a head of another width."""
-    weight, bias = tensors.get(f"{head}.weight"), tensors.get(f"{head}.bias")
-    layer = net.get_submodule(head)
-    if weight is None or not isinstance(layer, nn.Linear):
-        return
-    if weight.shape != layer.weight.shape or (bias is None) != (layer.bias is None):
-        outputs, features = weight.shape
-        made = nn.Linear(features, outputs, bias=bias is not None, device=weight.device, dtype=weight.dtype)
+    """Put the head that `tensors` are of in the place of one of another width or kind."""
+    prefix = f"{head}."
+    wanted = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    present = net.get_submodule(head).state_dict()
+    if wanted and {name: value.shape for name, value in wanted.items()} != {n: v.shape for n, v in present.items()}:
         parent, _, name = head.rpartition(".")
-        setattr(net.get_submodule(parent), name, made)
+        setattr(net.get_submodule(parent), name, head_with(wanted))
