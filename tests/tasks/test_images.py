@@ -136,9 +136,10 @@ def test_too_few_class_folders_are_an_error_that_shows_what_is_expected(classes,
         Images.from_folder(tmp_path / "birds")
 
 
-def test_a_folder_that_does_not_exist_is_an_error_with_its_name(tmp_path):
-    with pytest.raises(ValueError, match="nowhere"):
-        Images.from_folder(tmp_path / "nowhere")
+def test_a_folder_that_does_not_exist_is_an_error_with_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"; there is no folder {tmp_path}/nowhere"):
+        Images.from_folder("nowhere")
 
 
 def test_more_ways_than_test_classes_is_an_error_and_a_val_split_too_small_is_none(tmp_path):

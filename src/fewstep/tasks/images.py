@@ -55,9 +55,10 @@ class Images:
             shares = split_at_random(class_folders(root), held_out, seed)
             folders = {"val": shares.val, "test": shares.test, "train": shares.train}  # an order that hashes depend on
         if not (folders["train"] and folders["test"]):
+            where = "" if root.is_dir() else f"; there is no folder {root.absolute()}"
             raise ValueError(
                 f"{root} has too few class folders with images: expected {root}/CLASS/IMAGE, "
-                f"or {root}/train/CLASS/IMAGE and {root}/test/CLASS/IMAGE"
+                f"or {root}/train/CLASS/IMAGE and {root}/test/CLASS/IMAGE{where}"
             )
         files = {found: image_files(found) for of_split in folders.values() for found in of_split}
         preprocessing = Preprocessing(size=size, color=color)
