@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fewstep.core import Examples as Examples
     from fewstep.core import Task as Task
     from fewstep.estimator import FewShotClassifier as FewShotClassifier
+    from fewstep.foreign.learner import Foreign as Foreign
     from fewstep.inner.adagrad import Adagrad as Adagrad
     from fewstep.inner.adam import Adam as Adam
     from fewstep.inner.momentum import Momentum as Momentum
@@ -72,6 +73,7 @@ _HOMES = {
     "Conv4": "nets.conv4",
     "Examples": "core",
     "FewShotClassifier": "estimator",
+    "Foreign": "foreign.learner",
     "Images": "tasks.images",
     "Learner": "learner",
     "MLP": "nets.mlp",

@@ -19,6 +19,8 @@ from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Examples
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation, Result
+from fewstep.foreign.audit import TaskMaker, audit_foreign
+from fewstep.foreign.learner import Foreign
 from fewstep.journal import Row, begin_log, checkpoints
 from fewstep.learner import Learner, learner_of
 from fewstep.lock import locked
@@ -157,8 +159,18 @@ def adapt(
     )
 
 
-def audit(run: Run | Learner, tasks: Splits, *, seed: int = 0) -> Card:
-    """Measure what the learner really does: derivative order, gradients, transduction, leaks."""
+def audit(run: Run | Learner | Foreign, tasks: Splits | TaskMaker | None = None, *, seed: int = 0) -> Card:
+    """Measure what a learner really does: derivative order, gradients, transduction, leaks; print the card to see.
+
+    The code of a `Foreign` learner also takes a function that makes one task at a call, as (support, query), each
+    (x, y); or no tasks, and is then tried on 5-way 1-shot ones of the embedded alphabets, images `[1, 28, 28]`.
+
+    Raises `ValueError` where a learner of ours comes without built splits.
+    """
+    if isinstance(run, Foreign):
+        return audit_foreign(run, tasks, seed=seed)
+    if not isinstance(tasks, Splits):
+        raise ValueError(f"tasks is a {type(tasks).__name__}, expected train, val and test tasks: its `.build()`")
     return auditing.audit(_learner(run), tasks, seed=seed)
 
 

@@ -1,6 +1,7 @@
 """The audit: what a learner really does, measured in float64 on a few tasks, not read off its settings."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -16,6 +17,9 @@ SAME = 1e-9
 """Largest difference of float64 logits that counts as none."""
 TASKS = 4
 
+Logits = Callable[[Examples, Tensor], Tensor]
+"""A support set and queries `x: [M, *input]` to the logits `[M, ways]`, or values `[M, D]`."""
+
 
 def audit(learner: Learner, splits: Splits, *, seed: int = 0) -> Card:
     """Measure `learner` on a few training tasks, and the class lists of its splits. Changes nothing.
@@ -27,7 +31,7 @@ def audit(learner: Learner, splits: Splits, *, seed: int = 0) -> Card:
     except RuntimeError as error:
         found = str(error).partition("\n")[0]
         order, checks = None, [Check("derivative order", "note", f"not measured, the net fails in float64: {found}")]
-    return Card(order=order, checks=[*checks, _check_splits(splits)])
+    return Card(order=order, checks=[*checks, check_splits(splits)])
 
 
 def _measured(learner: Learner, splits: Splits, seed: int) -> tuple[Literal[1, 2] | None, list[Check]]:
@@ -43,8 +47,8 @@ def _measured(learner: Learner, splits: Splits, seed: int) -> tuple[Literal[1, 2
         _check_gradients(trained, outcomes),
         _check_transduction(tested, tasks),
         _check_label_leak(trained, tasks, outcomes),
-        _check_support_order(tested, tasks),
-        _check_copies(tasks),
+        check_support_order(_logits_of(tested), tasks),
+        check_copies(tasks),
     ]
 
 
@@ -62,17 +66,20 @@ def _check_gradients(learner: Learner, outcomes: list[MetaGradient]) -> Check:
     return Check("gradients", "ok", f"every learned tensor has one{suffix}")
 
 
-def _check_transduction(learner: Learner, tasks: list[Task]) -> Check:
-    """The first query's logits while the other queries are replaced by another task's."""
+def changes_with_other_queries(logits: Logits, tasks: list[Task]) -> list[float]:
+    """By how much each task's first query's logits change while its other queries are replaced by another task's."""
 
     def first_logits(task: Task, others: Tensor) -> Tensor:
-        phi = learner.adapt(task.support)
-        return learner.predict(phi, torch.cat([task.query.x[:1], others]))[0]
+        return logits(task.support, torch.cat([task.query.x[:1], others]))[0]
 
-    changes = [
-        _difference(first_logits(task, task.query.x[1:]), first_logits(task, other.query.x[1:]))
+    return [
+        difference(first_logits(task, task.query.x[1:]), first_logits(task, other.query.x[1:]))
         for task, other in zip(tasks, tasks[1:] + tasks[:1], strict=True)
     ]
+
+
+def _check_transduction(learner: Learner, tasks: list[Task]) -> Check:
+    changes = changes_with_other_queries(_logits_of(learner), tasks)
     declared = learner.model.norm == "transductive" and learner.model.is_transductive
     measured = max(changes) > SAME
     if measured and not declared:
@@ -93,21 +100,18 @@ def _check_label_leak(learner: Learner, tasks: list[Task], outcomes: list[MetaGr
     for task, outcome in zip(tasks, outcomes, strict=True):
         reversed_labels = Task(task.support, Examples(task.query.x, task.query.y.flip(0)))
         logits = outcome_of(learner, reversed_labels, LAST).logits
-        changes.append(_difference(outcome.logits, logits))
+        changes.append(difference(outcome.logits, logits))
     if max(changes) > SAME:
         return Check("query labels", "leak", f"predictions depend on the query labels (by {max(changes):.1e})")
     return Check("query labels", "ok", "permuting them changes no prediction")
 
 
-def _check_support_order(learner: Learner, tasks: list[Task]) -> Check:
+def check_support_order(logits: Logits, tasks: list[Task]) -> Check:
     """The logits while the support set is in reverse order."""
     changes = []
     for task in tasks:
         reversed_support = Examples(task.support.x.flip(0), task.support.y.flip(0))
-        logits, permuted = (
-            learner.predict(learner.adapt(support), task.query.x) for support in (task.support, reversed_support)
-        )
-        changes.append(_difference(logits, permuted))
+        changes.append(difference(logits(task.support, task.query.x), logits(reversed_support, task.query.x)))
     if max(changes) > SAME:
         return Check(
             "support order", "note", f"predictions depend on the order of the support set ({max(changes):.1e})"
@@ -115,7 +119,8 @@ def _check_support_order(learner: Learner, tasks: list[Task]) -> Check:
     return Check("support order", "ok", "does not matter")
 
 
-def _check_copies(tasks: list[Task]) -> Check:
+def check_copies(tasks: list[Task]) -> Check:
+    """Queries that are in the support set of their own task."""
     copies = 0
     for task in tasks:
         same = (task.query.x.flatten(1)[:, None] == task.support.x.flatten(1)[None]).all(-1)
@@ -125,7 +130,7 @@ def _check_copies(tasks: list[Task]) -> Check:
     return Check("copies", "ok", "no query is in its support set")
 
 
-def _check_splits(splits: Splits) -> Check:
+def check_splits(splits: Splits) -> Check:
     """Shared classes, whatever their rotation; a protocol that shares some by definition says so."""
     names = {
         name: set(tasks.class_names)
@@ -143,5 +148,10 @@ def _check_splits(splits: Splits) -> Check:
     return Check("splits", "leak", found)
 
 
-def _difference(a: Tensor, b: Tensor) -> float:
+def _logits_of(learner: Learner) -> Logits:
+    return lambda support, x: learner.predict(learner.adapt(support), x)
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """The largest one, element by element."""
     return (a - b).abs().max().item()

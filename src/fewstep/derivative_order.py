@@ -50,28 +50,33 @@ def _measure_order(learner: Learner, tasks: list[Task], seed: int, update: int) 
     generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "audit/direction"))
     errors = torch.zeros(len(tasks), 2, dtype=torch.float64)
     for i, task in enumerate(tasks):
-        direction = _unit_direction(theta, generator)
-        found = _inner_product(outcome_of(learner, task, update).gradient["theta"], direction)
+        direction = unit_direction(theta, generator)
+        found = inner_product(outcome_of(learner, task, update).gradient["theta"], direction)
         for column, loss in enumerate((_rigid_loss(learner, task, weights), _true_loss(learner, task, weights))):
-            errors[i, column] = _relative_error(found, _central_difference(loss, theta, direction))
+            errors[i, column] = relative_error(found, central_difference(loss, theta, direction))
     first, second = errors.median(dim=0).values.tolist()
     claimed = learner.algorithm.order_at(update)
     if claimed == 2 and second < AGREE and learner.algorithm.makes_head and len(weights) == 1:
         through = f"error against finite differences {second:.0e}, with the head held fixed {first:.0e}"
         told = f"2, measured: the whole gradient of the query loss, through the head ({through})"
         return _Measured(2, Check("derivative order", "ok", told))
+    return _Measured(*told_order(first, second, claimed))
+
+
+def told_order(first: float, second: float, claimed: int | None) -> tuple[Literal[1, 2] | None, Check]:
+    """The order that a gradient has, by its relative errors when taken for first and for second order."""
     evidence = f"error against finite differences: second order {second:.0e}, first order {first:.0e}"
     if max(first, second) < AGREE:
         told = f"cannot be told: both orders agree here ({evidence})"
-        return _Measured(None, Check("derivative order", "note", told))
+        return None, Check("derivative order", "note", told)
     order: Literal[1, 2] | None = 2 if second < AGREE else 1 if first < AGREE else None
     if order is None:
         told = f"neither first nor second order: the gradient is wrong ({evidence})"
-        return _Measured(None, Check("derivative order", "wrong", told))
+        return None, Check("derivative order", "wrong", told)
     if claimed != order:
         told = f"{order} measured, {claimed} claimed ({evidence})"
-        return _Measured(order, Check("derivative order", "wrong", told))
-    return _Measured(order, Check("derivative order", "ok", f"{order}, measured ({evidence})"))
+        return order, Check("derivative order", "wrong", told)
+    return order, Check("derivative order", "ok", f"{order}, measured ({evidence})")
 
 
 def _true_loss(learner: Learner, task: Task, weights: Sequence[float]) -> Callable[[Params], float]:
@@ -111,21 +116,28 @@ def _weighted_loss(learner: Learner, path: list[Params], task: Task, weights: Se
     return total
 
 
-def _central_difference(loss: Callable[[Params], float], theta: Params, direction: Params) -> float:
+def central_difference(loss: Callable[[Params], float], theta: Params, direction: Params) -> float:
+    """The derivative of `loss` at `theta` along `direction`."""
     ahead = map_tensors(lambda value, d: value + STEP * d, theta, direction)
     behind = map_tensors(lambda value, d: value - STEP * d, theta, direction)
     return (loss(ahead) - loss(behind)) / (2 * STEP)
 
 
-def _unit_direction(theta: Params, generator: torch.Generator) -> Params:
-    drawn = {name: torch.randn(value.shape, generator=generator, dtype=value.dtype) for name, value in theta.items()}
-    norm = _inner_product(drawn, drawn) ** 0.5
+def unit_direction(theta: Params, generator: torch.Generator) -> Params:
+    """A random direction of length 1."""
+    drawn = {
+        name: torch.randn(value.shape, generator=generator, dtype=value.dtype).to(value.device)
+        for name, value in theta.items()
+    }
+    norm = inner_product(drawn, drawn) ** 0.5
     return {name: value / norm for name, value in drawn.items()}
 
 
-def _inner_product(a: Params, b: Params) -> float:
+def inner_product(a: Params, b: Params) -> float:
+    """Over the names of `a`."""
     return sum((a[name] * b[name]).sum().item() for name in a)
 
 
-def _relative_error(found: float, expected: float) -> float:
-    return abs(found - expected) / max(abs(found), abs(expected), 1e-12)
+def relative_error(found: float, expected: float, floor: float = 1e-12) -> float:
+    """The difference by the larger of the two, or by `floor` where both are smaller."""
+    return abs(found - expected) / max(abs(found), abs(expected), floor)

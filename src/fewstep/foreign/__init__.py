@@ -1,0 +1,1 @@
+"""Learners that are not ours, as the audit sees them."""
