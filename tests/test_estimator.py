@@ -269,7 +269,7 @@ def test_before_fit_nothing_is_predicted():
 def test_a_run_that_regresses_and_what_is_no_run_are_refused():
     with pytest.raises(ValueError, match=r"was trained on values, .*it tells no classes apart"):
         FewShotClassifier(sinusoid_learner()).fit(X, Y)
-    with pytest.raises(ValueError, match="run is a Sequential, expected a Run, a Learner or the folder of a run"):
+    with pytest.raises(ValueError, match="run is a Sequential, expected a Run, a Learner, or the folder, file or name"):
         FewShotClassifier(smooth_net()).fit(X, Y)
 
 
@@ -286,6 +286,11 @@ try:
 except ValueError as error:
     print(error)
 """
+
+
+def test_a_name_that_nothing_has_is_refused():
+    with pytest.raises(ValueError, match="nonsense is no run folder, no learner file and no learner's name"):
+        FewShotClassifier("nonsense").fit(X, Y)
 
 
 def test_without_the_extra_the_name_is_there_and_making_one_says_what_to_install():

@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewstep import experiment
 from fewstep.core import Examples
-from fewstep.evaluation import at_test
 from fewstep.learner import Learner
 from fewstep.run import Run
-from fewstep.tasks.cache import data_root
+from fewstep.trained import Trained, read_trained
 
 BLOCK = 256
 """Queries forwarded at once; predictions are each its own."""
@@ -33,9 +31,10 @@ def _bases() -> tuple[type, ...]:
 class FewShotClassifier(*_bases()):  # type: ignore[misc]  # mypy wants base classes by name
     """`fit` adapts a trained learner to the few examples of each class, `predict` tells which class a query is of.
 
-    `run` is a `Run`, a `Learner`, or the folder of a run that `fewstep train` made; it is never changed. `inputs` is
-    the shape of one input, which is asked for where X comes flattened and `run` is no folder; `steps` are inner steps,
-    by default those of the folder's own test, else of training. Inputs are scaled as in the tasks of the training.
+    `run` is a `Run`, a `Learner`, the folder of a run that `fewstep train` made, a learner file, or the name of a
+    learner of the package; it is never changed. `inputs` is the shape of one input, which is asked for where X comes
+    flattened and `run` was not trained on images; `steps` are inner steps, by default those of the test of the folder
+    or file, else of training. Inputs are scaled as in the tasks of the training.
 
     `X: [N, *inputs]`, or flattened `[N, features]`; `y: [N]` labels of any kind. An algorithm whose head is the net's
     own needs as many classes as it was trained with. A transductive run keeps the statistics of the support set, so
@@ -49,7 +48,11 @@ class FewShotClassifier(*_bases()):  # type: ignore[misc]  # mypy wants base cla
     """
 
     def __init__(
-        self, run: Run | Learner | str | Path, *, inputs: tuple[int, ...] | None = None, steps: int | None = None
+        self,
+        run: Run | Learner | Trained | str | Path,
+        *,
+        inputs: tuple[int, ...] | None = None,
+        steps: int | None = None,
     ):
         if not _bases():
             raise ValueError('FewShotClassifier needs the package scikit-learn: pip install "fewstep[sklearn]"')
@@ -111,20 +114,20 @@ class _Source(NamedTuple):
 
 
 def _source(run: Any) -> _Source:
-    if isinstance(run, str | Path):
-        loaded = experiment.load(Path(run), data_root=data_root(None), device="cpu")
-        evaluation = loaded.recipe.evaluation
-        learner = at_test(experiment.trained(loaded), evaluation)
-        source = _Source(learner, loaded.built.splits.test.inputs, evaluation.steps)
-    elif isinstance(run, Run | Learner):
-        source = _Source(run.learner if isinstance(run, Run) else run)
-    else:
-        raise ValueError(f"run is a {type(run).__name__}, expected a Run, a Learner or the folder of a run")
-    learner = source.learner
+    found = read_trained(run) if isinstance(run, str | Path) else run
+    if not isinstance(found, Run | Learner | Trained):
+        raise ValueError(
+            f"run is a {type(run).__name__}, expected a Run, a Learner, or the folder, file or name of one"
+        )
+    learner = found if isinstance(found, Learner) else found.learner
     if not learner.model.is_classifier:
         raise ValueError("this run was trained on values, with loss='mean_squared_error': it tells no classes apart")
-    return source._replace(
-        learner=(learner.under("support") if learner.model.norm == "transductive" else learner).for_evaluation()
+    learner = (learner.under("support") if learner.model.norm == "transductive" else learner).for_evaluation()
+    preprocessing = None if isinstance(found, Learner) else found.preprocessing
+    return _Source(
+        learner=learner,
+        inputs=None if preprocessing is None else preprocessing.inputs,
+        steps=found.steps if isinstance(found, Trained) else None,
     )
 
 
