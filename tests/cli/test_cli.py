@@ -371,6 +371,26 @@ def test_evaluate_as_json_takes_other_tasks_steps_and_seeds(cli, finished):
     assert contents(finished) == before
 
 
+def test_evaluate_draws_tasks_of_other_shots_and_queries(cli, finished):
+    told = cli("evaluate", finished, "--shots", "2", "--queries", "3", "--tasks", "4")
+    assert told.code == 0
+    assert "4 tasks × 3 queries" in told.out
+    assert cli("evaluate", finished, "--tasks", "4").out != told.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--ways", "7"), "Sinusoid tasks have no ways; leave it out"),
+        (("--shots", "3", "--split", "train"), "--shots is of the tasks to test on"),
+    ],
+)
+def test_evaluate_says_which_tasks_there_are_none_of(words, said, cli, finished):
+    told = cli("evaluate", finished, *words)
+    assert told.code == 1
+    assert said in told.err
+
+
 def test_audit_passes_a_sound_learner(cli, finished):
     told = cli("audit", finished)
     assert told.code == 0
