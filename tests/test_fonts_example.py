@@ -9,6 +9,9 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
+
+from fewstep.cli import main
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "examples" / "fonts"
@@ -27,11 +30,15 @@ def letters(tmp_path_factory) -> Path:
         for file in FONTS.glob(f"{family}.ttf"):
             shutil.copy(file, root / folder)
     shutil.copy(FONTS / "DejaVuSans.ttf", root / "fonts" / "Copy.ttf")
-    words = [root / "letters", "--fonts", root / "fonts", "--held-out", root / "held-out", "--fewest", "2"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["render.py", *map(str, words)])
-        runpy.run_path(str(FOLDER / "render.py"), run_name="__main__")
+    folders = ["--fonts", root / "fonts", "--held-out", root / "held-out"]
+    run("render.py", root / "letters", *folders, "--fewest", "2")
     return root / "letters"
+
+
+def run(name: str, *words: str | Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *map(str, words)])
+        runpy.run_path(str(FOLDER / name), run_name="__main__")
 
 
 def fonts_by_character(letters: Path, split: str) -> dict[str, set[str]]:
@@ -79,3 +86,27 @@ def test_the_packages_to_install_are_those_that_are_drawn():
     installed = re.search(r"^sudo apt-get install -y (.*)$", README, re.M)
     assert installed is not None
     assert installed[1].split() == [*RENDER["PACKAGES"].split(), *RENDER["HELD_OUT"].split()]
+
+
+def test_a_net_trained_on_letters_is_adapted_to_signs_and_what_it_predicts_is_drawn(
+    letters, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    signs = ["ampersand", "euro-sign", "percent-sign"]
+    for sign in signs:
+        (tmp_path / "signs" / sign).mkdir(parents=True)
+        shutil.copy(letters / "test" / sign / "STIXGeneral.png", tmp_path / "signs" / sign)
+    small = ["--updates", "2", "--threads", "1", "--chunk", "1", "--net.filters", "4", "--evaluation.tasks", "2"]
+    few = ["--tasks.queries", "1", "--tasks.color", "L", "--training.validation-tasks", "2"]
+    train = ["train", "omniglot-5w1s-protonet", "--tasks.folder", str(letters), *few, *small, "--out", "run"]
+    assert main(train) == 0
+    assert main(["evaluate", "run", "--ways", "7", "--tasks", "3"]) == 0
+    assert "3 tasks × 7 queries" in capsys.readouterr().out
+    assert main(["adapt", "run", "--support", "signs", "--out", "signs.fewstep"]) == 0
+    asked = [letters / "test" / sign / "STIXGeneralBol.png" for sign in [*signs, "number-sign"]]
+    assert main(["predict", "signs.fewstep", *map(str, asked), "--csv", "predictions.csv"]) == 0
+    table = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert table[0] == f"image,class,novelty,{','.join(signs)}"
+    assert [row.split(",")[0] for row in table[1:]] == [str(path) for path in asked]
+    run("contact_sheet.py", "signs", "predictions.csv", "sheet.png")
+    assert len(np.unique(np.asarray(Image.open("sheet.png")))) > 10
