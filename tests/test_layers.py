@@ -29,7 +29,7 @@ LAYERS = (
     "algorithm mapping torchrun inner.optimizers tasks.omniglot_archives tasks.stroke_drawing tasks.labelled",
     "tasks.tensors",
     "inner.loop inner.support_step tasks.*",
-    "inner.pulled",
+    "inner.pulled tasks.class_ids",
     "inner.query_gradient inner.embedded",
     "algorithms.* learner",
     "evaluation derivative_order adapted",

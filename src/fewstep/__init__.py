@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from fewstep.adapted_file import load as load
     from fewstep.algorithms.alfa import ALFA as ALFA
     from fewstep.algorithms.anil import ANIL as ANIL
+    from fewstep.algorithms.baseline_plus_plus import BaselinePlusPlus as BaselinePlusPlus
     from fewstep.algorithms.boil import BOIL as BOIL
     from fewstep.algorithms.cavia import CAVIA as CAVIA
     from fewstep.algorithms.imaml import IMAML as IMAML
@@ -56,6 +57,7 @@ _HOMES = {
     "Adapted": "adapted",
     "ALFA": "algorithms.alfa",
     "ANIL": "algorithms.anil",
+    "BaselinePlusPlus": "algorithms.baseline_plus_plus",
     "BOIL": "algorithms.boil",
     "CAVIA": "algorithms.cavia",
     "IMAML": "algorithms.imaml",

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from fewstep import adapted, auditing, evaluation, seeding
 from fewstep.algorithm import Algorithm
+from fewstep.algorithms.baseline_plus_plus import pretraining_on_classes
 from fewstep.algorithms.reptile import read_in_batches
 from fewstep.autotune import choose_mapping
 from fewstep.card import Card
@@ -70,14 +71,14 @@ def train(
         raise ValueError(f"tasks is a {type(tasks).__name__}, expected train, val and test tasks: its `.build()`")
     for note in tasks.notes:
         logger.warning("note: %s", note)
-    tasks = read_in_batches(tasks, algorithm)
+    tasks = pretraining_on_classes(read_in_batches(tasks, algorithm), algorithm)
     training = training or Training()
     if updates is not None:
         training = dataclasses.replace(training, updates=updates)
     ranks = join()
     batch = tasks.train.sample(seed, "tuning", 0, training.meta_batch)
     net = _as_on_first(_initialised(net, batch.support.x[0], seed), ranks)
-    start = learner_of(net, algorithm, loss=loss, norm=norm, seed=seed).to("cpu")
+    start = learner_of(net, algorithm, loss=loss, norm=norm, seed=seed, ways=tasks.train.outputs).to("cpu")
     learner = start.checked(batch.select(0), tasks.train.outputs).to(ranks.device(str(device)))
     folder = None if out is None else Path(out)
 

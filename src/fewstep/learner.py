@@ -176,12 +176,14 @@ def learner_of(
     loss: Loss = "mean_cross_entropy",
     norm: Norm = "transductive",
     seed: int = 0,
+    ways: int | None = None,
 ) -> Learner:
     """A learner at the start of meta-training, with its learned tensors ready for an outer loop of one's own.
 
-    The net is copied; θ starts from its parameters. Learned tensors are leaves that require gradients.
+    The net is copied; θ starts from its parameters. Learned tensors are leaves that require gradients. `ways` is the
+    number of classes of the training tasks, for algorithms that make heads; by default that of the support set.
     """
-    model = _model(net, algorithm, loss, norm)
+    model = dataclasses.replace(_model(net, algorithm, loss, norm), ways=ways if algorithm.makes_head else None)
     _check_recomputation(algorithm, model)
     generator = torch.Generator().manual_seed(seeding.torch_seed(seed, "init"))
     meta = algorithm.init(model, generator)

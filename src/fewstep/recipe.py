@@ -11,6 +11,7 @@ import tyro
 from fewstep import seeding
 from fewstep.algorithms.alfa import ALFA
 from fewstep.algorithms.anil import ANIL
+from fewstep.algorithms.baseline_plus_plus import BaselinePlusPlus, pretraining_on_classes
 from fewstep.algorithms.boil import BOIL
 from fewstep.algorithms.cavia import CAVIA
 from fewstep.algorithms.imaml import IMAML
@@ -55,6 +56,7 @@ AlgorithmSpec = (
     | MatchingNet
     | R2D2
     | ProtoMAML
+    | BaselinePlusPlus
 )
 
 ADDED_LATER = {"added later": True}
@@ -118,8 +120,10 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
         )
     with seeding.seeded(seed, "net"):
         net = recipe.net.build(source.train.inputs, source.train.outputs)
-    learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed).to("cpu")
-    learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), source.train.outputs)
+    source = pretraining_on_classes(source, recipe.algorithm)
+    ways = source.train.outputs
+    learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed, ways=ways).to("cpu")
+    learner = learner.checked(source.train.sample(seed, "check", 0, 1).select(0), ways)
     splits = Splits(
         train=source.train,
         val=target.val or source.val,

@@ -12,6 +12,7 @@ from builders import image_splits, leaving_as_it_was, smooth_net, smooth_task, s
 from fewstep.algorithm import Algorithm
 from fewstep.algorithms.alfa import ALFA
 from fewstep.algorithms.anil import ANIL
+from fewstep.algorithms.baseline_plus_plus import BaselinePlusPlus
 from fewstep.algorithms.boil import BOIL
 from fewstep.algorithms.cavia import CAVIA
 from fewstep.algorithms.imaml import IMAML
@@ -80,6 +81,7 @@ ROWS = {
     "ProtoMAML, first order": Row(
         algorithm=ProtoMAML(inner_lr=1.0, inner_steps=2, order=1), starts_at_net=False, has_any_ways=True
     ),
+    "Baseline++": Row(algorithm=BaselinePlusPlus(head_steps=5), starts_at_net=False, has_any_ways=True),
 }
 
 

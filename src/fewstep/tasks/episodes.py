@@ -104,11 +104,16 @@ def draw_episodes(
     rng: np.random.Generator, table: Integers, count: int, ways: int, each: int, random_turns: bool = False
 ) -> Episodes:
     """For `count` tasks `ways` distinct classes of `table: [C, 3]`, and of each class `each` distinct examples."""
-    chosen = draw_distinct(rng, np.full((count,), len(table)), ways)
+    chosen = draw_classes(rng, len(table), count, ways)
     start, size, turns = np.moveaxis(table[chosen], -1, 0)
     if random_turns:
         turns = rng.integers(4, size=turns.shape)
     return Episodes(start[..., None] + draw_distinct(rng, size, each), turns)
+
+
+def draw_classes(rng: np.random.Generator, classes: int, count: int, ways: int) -> Integers:
+    """The numbers of the classes of `count` tasks, in the order of their labels: `[count, ways]`."""
+    return draw_distinct(rng, np.full((count,), classes), ways)
 
 
 def task_of(x: Tensor, shots: int) -> Task:
