@@ -1,20 +1,25 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fewstep import recipes
 from fewstep.algorithms.maml import MAML
 from fewstep.inner.adagrad import Adagrad
 from fewstep.mapping import Mapping, Workers
+from fewstep.nets.conv4 import Conv4
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import Recipe, build, from_json, identity_of, to_json
+from fewstep.tasks import image_store
 from fewstep.tasks.augmentation import Augmentation
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
+from fewstep.tasks.split_contents import SPLITS, Contents, Piece
 from fewstep.training import Training, outer_optimizer, updates
 from run_builders import shrunken
 
@@ -35,6 +40,9 @@ PUBLISHED = {  # inner rate on the mean loss, training steps, order, test steps,
     "omniglot-5w1s-maml": (2.0, 1, 2, 3, 32, 60000),  # 0.4 on 5 × the mean
     "omniglot-5w1s-fomaml": (2.0, 1, 1, 3, 32, 60000),
     "omniglot-20w1s-maml": (2.0, 5, 2, 5, 16, 60000),  # 0.1 on 20 × the mean
+    "mini-imagenet-5w1s-maml": (0.05, 5, 2, 10, 4, 60000),  # 0.01 on 5 × the mean
+    "mini-imagenet-5w1s-fomaml": (0.05, 5, 1, 10, 4, 60000),
+    "mini-imagenet-5w5s-maml": (0.05, 5, 2, 10, 2, 60000),
     "course-5w1s-maml": (0.4, 1, 2, 3, 32, 800),  # 40 epochs of 3200 / 5 / 32 = 20 updates
     "course-5w1s-fomaml": (0.4, 1, 1, 3, 32, 800),
     "course-sinusoid-5s-maml": (0.01, 1, 2, 10, 10, None),
@@ -42,6 +50,17 @@ PUBLISHED = {  # inner rate on the mean loss, training steps, order, test steps,
     "sinusoid-10s-maml": (0.01, 1, 2, 10, 25, None),  # of the paper's 70000 updates fewer: our choice
     "sinusoid-10s-fomaml": (0.01, 1, 1, 10, 25, None),
 }
+
+
+@pytest.fixture(scope="session")
+def small_mini_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with five classes of twenty images in every split: of noise, and smaller than the real ones."""
+    root = tmp_path_factory.mktemp("root")
+    noise = np.random.default_rng(0).integers(256, size=(100, 16, 16, 3), dtype=np.uint8)
+    classes = {split: [(f"{split}/{i}", 20) for i in range(5)] for split in SPLITS}
+    contents = Contents(classes, lambda: iter(Piece(split, np.arange(100), noise) for split in SPLITS))
+    image_store.store(contents, 16, root / "mini-imagenet")
+    return root
 
 
 def needs_omniglot(recipe: Recipe) -> bool:
@@ -189,6 +208,10 @@ def test_protocols_and_nets_are_those_published():
             assert found == kinds[recipe.name.split("-")[2]]
             ways, shots = recipe.name.split("-")[1].removesuffix("s").split("w")
             assert (recipe.test_tasks.ways, recipe.test_tasks.shots) == (int(ways), int(shots))
+        if recipe.name.startswith("mini-imagenet-5w"):
+            assert (recipe.net, recipe.training.clip_value) == (Conv4(filters=32, downsample="pool"), 10.0)
+            assert (recipe.train_tasks.queries, recipe.evaluation.tasks) == (15, 600)
+            assert f"5w{recipe.test_tasks.shots}s" in recipe.name
         if recipe.name.startswith("course-5w1s"):
             assert (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample) == ("course", 64, "pool")
         if "sinusoid" in recipe.name:
@@ -242,7 +265,7 @@ def test_the_course_tests_its_sinusoids_with_ten_steps_of_a_thousandth():
 
 @pytest.mark.parametrize("recipe", named(list(recipes.ALL)))
 def test_every_recipe_takes_an_update_with_a_finite_loss(recipe, request):
-    root = request.getfixturevalue("real_data" if needs_omniglot(recipe) else "tmp_path")
+    root = request.getfixturevalue("real_data" if needs_omniglot(recipe) else "small_mini_imagenet")
     small = shrunken(recipe)
     learner, splits = build(small, root, seed=0)
     optimizer = outer_optimizer(learner.meta, small.training)
@@ -252,6 +275,13 @@ def test_every_recipe_takes_an_update_with_a_finite_loss(recipe, request):
     assert math.isfinite(progress.loss)
     assert any((a != b).any() for a, b in zip(before, learner.parameters(), strict=True))
     assert splits.test.sample(0, "test", 0, 1).query.x.shape[2:] == splits.train.inputs
+
+
+def test_a_recipe_without_its_data_is_one_error_that_says_what_to_download(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"mini-imagenet is not in .*: download .*`fewstep data import mini-imagenet PATH`"
+    ):
+        build(recipes.find("mini-imagenet-5w1s-maml"), tmp_path, 0)
 
 
 def test_two_builds_of_a_seed_start_alike_and_another_seed_otherwise(tmp_path):

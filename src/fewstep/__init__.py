@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fewstep.tasks.images import Images as Images
     from fewstep.tasks.images import from_folder as from_folder
     from fewstep.tasks.omniglot import Omniglot as Omniglot
+    from fewstep.tasks.published import Published as Published
     from fewstep.tasks.sinusoid import Sinusoid as Sinusoid
     from fewstep.tasks.strokes import Strokes as Strokes
     from fewstep.tasks.table import from_csv as from_csv
@@ -82,6 +83,7 @@ _HOMES = {
     "Mapping": "mapping",
     "Momentum": "inner.momentum",
     "Omniglot": "tasks.omniglot",
+    "Published": "tasks.published",
     "RMSprop": "inner.rmsprop",
     "ResNet12": "nets.resnet12",
     "SGD": "inner.sgd",

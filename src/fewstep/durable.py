@@ -21,8 +21,24 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there before is intact") from error
+    _sync_folder(path.parent)
+
+
+def replace_folder(path: Path, aside: Path) -> None:
+    """Put the folder `aside`, a flat one on the same disk, at `path`, durably: synced, renamed.
+
+    Raises `OSError` where `path` is there already, and has something in it.
+    """
+    for file in aside.iterdir():
+        sync_file(file)
+    _sync_folder(aside)
+    aside.rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
     if os.name == "posix":  # Windows cannot open folders
-        descriptor = os.open(path.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

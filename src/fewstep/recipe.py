@@ -35,12 +35,13 @@ from fewstep.nets.resnet12 import ResNet12
 from fewstep.tasks.augmentation import Augmentation, augmented
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
+from fewstep.tasks.published import Published
 from fewstep.tasks.sinusoid import Sinusoid
 from fewstep.tasks.splits import Splits
 from fewstep.tasks.strokes import Strokes
 from fewstep.training import Training
 
-TaskSpec = Strokes | Omniglot | Sinusoid | ImageFolder
+TaskSpec = Strokes | Omniglot | Published | Sinusoid | ImageFolder
 NetSpec = Conv4 | ResNet12 | MLP | Imported
 AlgorithmSpec = (
     MAML

@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import logging
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -18,6 +20,7 @@ from PIL import Image
 from fewstep import experiment, recipes
 from fewstep.cli import VERBS, main
 from fewstep.journal import METRICS, newest_update, read_metrics
+from fewstep.tasks.published import DATA_SETS
 from run_builders import FEW_ALPHABETS
 
 TRAIN = [
@@ -169,7 +172,9 @@ def test_recipes_prints_one_whole(cli):
 def test_data_list_says_where_the_data_lie(cli, tmp_path):
     told = cli("data", "list", "--data-root", tmp_path)
     assert told.code == 0
-    assert [line.split()[0] for line in told.out.splitlines()] == ["strokes", "sinusoid", "omniglot"]
+    listed = ["strokes", "sinusoid", "omniglot", "mini-imagenet", "tiered-imagenet", "cifar-fs", "fc100", "cub"]
+    assert [line.split()[0] for line in told.out.splitlines()] == listed
+    assert "`fewstep data import cub PATH` reads CUB_200_2011.tgz" in told.out
     assert "not here yet" in told.out
     assert str(tmp_path / "omniglot") in told.out
 
@@ -202,6 +207,59 @@ def test_data_show_without_a_name_lists_the_names(cli):
     told = cli("data", "show")
     assert told.code == 1
     assert "needs a data set: strokes, omniglot, sinusoid" in told.err
+
+
+@pytest.fixture
+def fc100(tmp_path, monkeypatch) -> Path:
+    """A folder with a small FC100 in the pickles of the real one: five classes of sixteen images a split."""
+    small = dataclasses.replace(DATA_SETS["fc100"], size=4, classes=(5, 5, 5), images=(80, 80, 80))
+    monkeypatch.setitem(DATA_SETS, "fc100", small)
+    pickled = pickle.dumps({"data": np.zeros((80, 4, 4, 3), np.uint8), "labels": [i // 16 for i in range(80)]})
+    (tmp_path / "downloads").mkdir()
+    for split in ("train", "val", "test"):
+        (tmp_path / "downloads" / f"FC100_{split}.pickle").write_bytes(pickled)
+    return tmp_path / "downloads"
+
+
+def test_a_published_data_set_is_imported_shown_verified_and_listed(cli, fc100, tmp_path):
+    root = ("--data-root", tmp_path / "root")
+    told = cli("data", "import", "fc100", fc100, *root)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith(f"fc100 is in {tmp_path}/root/fc100\n")
+    assert 'classes: {"train": 5, "val": 5, "test": 5}\nimages: {"train": 80, "val": 80, "test": 80}' in told.out
+    assert cli("data", "show", "fc100", *root).out in told.out
+    assert "val: as imported, numbers as published (5 classes, 80 images)" in cli("data", "verify", "fc100", *root).out
+    assert f"fc100           {tmp_path}/root/fc100: imported\n" in cli("data", "list", *root).out
+
+
+def test_an_imported_data_set_that_has_changed_is_told_by_verify(cli, fc100, tmp_path):
+    root = ("--data-root", tmp_path / "root")
+    cli("data", "import", "fc100", fc100, *root)
+    with (tmp_path / "root" / "fc100" / "test.npy").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    told = cli("data", "verify", "fc100", *root)
+    assert told.code == 1
+    assert "test: changed" in told.out
+    assert told.err.count("has changed since it was imported") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["import"], "needs a data set: strokes, omniglot, sinusoid, mini-imagenet"),
+        (["import", "omniglot", "x.zip"], "omniglot needs no import; those that do are mini-imagenet, tiered"),
+        (["import", "cub"], "needs a PATH, to the folder or archive of CUB_200_2011.tgz"),
+        (["import", "cub", "nowhere.tgz"], "nowhere.tgz does not exist"),
+        (["show", "cub", "x.tgz"], "`fewstep data show` takes no PATH"),
+        (["show", "cub"], "`fewstep data import cub PATH`"),
+        (["verify", "cub"], "`fewstep data import cub PATH`"),
+    ],
+)
+def test_data_commands_that_lack_or_have_too_much_say_so(cli, words, said, tmp_path):
+    told = cli("data", *words, "--data-root", tmp_path)
+    assert told.code == 1
+    assert said in told.err
 
 
 # Training

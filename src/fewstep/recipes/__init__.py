@@ -4,6 +4,7 @@ from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
 from fewstep.recipes import (
     course,
+    mini_imagenet,
     omniglot,
     omniglot_heads,
     omniglot_mamlpp,
@@ -20,6 +21,7 @@ ALL: tuple[Recipe, ...] = (
     *omniglot_reptile.RECIPES,
     *omniglot_relatives.RECIPES,
     *omniglot_heads.RECIPES,
+    *mini_imagenet.RECIPES,
     *sinusoid.RECIPES,
     *course.RECIPES,
 )
