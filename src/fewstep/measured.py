@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,11 +29,14 @@ class Accuracy(NamedTuple):
     why_not: str = ""
 
 
-def accuracy_of(folder: Path, data_root: Path, steps: int | None = None) -> Accuracy:
+def accuracy_of(
+    folder: Path, data_root: Path, steps: int | None = None, say: Callable[[str], object] = lambda text: None
+) -> Accuracy:
     """The score of the run's learner as `adapt` uses it: after `steps`, each query predicted by itself.
 
     Under the policy `transductive` that is with the support set's statistics, measured on 300 test tasks unless
-    `adapted.json` has it; else the run's own result holds it. Nothing is downloaded for it.
+    `adapted.json` has it; else the run's own result holds it. Nothing is downloaded for it. `say` is told before a
+    measurement, which takes seconds to a minute.
 
     Raises `ValueError` for a folder without a run.
     """
@@ -48,6 +52,7 @@ def accuracy_of(folder: Path, data_root: Path, steps: int | None = None) -> Accu
         return Accuracy(str(kept["line"]))
     if _must_download(recipe, data_root):
         return Accuracy("", f"the data of {folder} are not in {data_root}")
+    say(f"measuring once, on {TASKS} test tasks, how accurate models adapted from {folder} are\n")
     try:
         line = _measure(folder, recipe, data_root, steps)
     except (ValueError, OSError) as error:

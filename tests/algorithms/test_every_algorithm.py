@@ -227,3 +227,16 @@ def test_other_ways_than_those_of_training_are_tested_or_refused_in_words(row: R
         else:
             with pytest.raises(ValueError, match=f"the tasks have {ways} ways"):
                 fewstep.evaluate(learner, tasks, count=2)
+
+
+@rows()
+def test_the_adapted_net_predicts_as_the_learner_does_and_comes_back_from_its_file(row: Row, tmp_path: Path):
+    task = smooth_task()
+    learner = learner_of(smooth_net(WAYS), row.algorithm, norm="support").for_evaluation()
+    model = fewstep.adapt(learner, task.support)
+    expected = learner.predict(learner.adapt(task.support), task.query.x)
+    torch.testing.assert_close(model(task.query.x), expected, rtol=1e-8, atol=1e-8)
+    model.fewstep.save(tmp_path / "model.fewstep")
+    assert torch.equal(
+        fewstep.load(tmp_path / "model.fewstep", net=smooth_net(WAYS))(task.query.x), model(task.query.x)
+    )

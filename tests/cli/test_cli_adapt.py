@@ -80,10 +80,14 @@ def test_adapt_says_what_the_model_is_and_how_accurate_such_models_are(run, symb
 
 def test_the_accuracy_is_measured_once_and_again_for_other_steps(run, symbols, tmp_path, capsys, monkeypatch):
     adapt(run, symbols, tmp_path / "five.fewstep")
-    before = capsys.readouterr().out.splitlines()[2]
+    told = capsys.readouterr()
+    assert told.err.startswith("measuring once, on 4 test tasks, how accurate")
+    before = told.out.splitlines()[2]
     monkeypatch.setattr(measured, "evaluate", lambda *args, **options: "measured again")
     adapt(run, symbols, tmp_path / "five.fewstep")
-    assert capsys.readouterr().out.splitlines()[2] == before
+    told = capsys.readouterr()
+    assert told.out.splitlines()[2] == before
+    assert "measuring" not in told.err
     adapt(run, symbols, tmp_path / "five.fewstep", "--steps", "1")
     assert capsys.readouterr().out.splitlines()[2] == "models made so score measured again"
 
@@ -104,6 +108,8 @@ def test_predict_prints_names_probabilities_and_novelty_a_line_an_image(run, sym
     assert [line.split()[0] for line in lines] == images
     assert main(["predict", str(tmp_path / "five.fewstep"), *images, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
+    assert main(["predict", str(tmp_path / "five.fewstep"), str(symbols / "other"), "--json"]) == 0
+    assert [row["class"] for row in json.loads(capsys.readouterr().out)] == [row["class"] for row in rows]
     for line, row in zip(lines, rows, strict=True):
         probability, novelty = 100 * row["probabilities"][row["class"]], row["novelty"]
         assert f"  {row['class']} {probability:.1f} %, " in line

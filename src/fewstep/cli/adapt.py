@@ -68,7 +68,7 @@ def main(words: Sequence[str]) -> int:
 def _accuracy(arguments: AdaptArguments, source: Trained, steps: int) -> Accuracy:
     """Of models made so: what the learner file says, or the run folder, or a measurement."""
     if Path(arguments.run).is_dir():
-        return accuracy_of(Path(arguments.run), data_root(arguments.data_root), steps)
+        return accuracy_of(Path(arguments.run), data_root(arguments.data_root), steps, sys.stderr.write)
     if source.accuracy and steps == source.steps:
         return Accuracy(source.accuracy)
     return Accuracy("", f"the learner file has no figure for {steps} steps")

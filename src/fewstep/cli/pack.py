@@ -30,7 +30,7 @@ class PackArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, measure, write."""
     arguments = tyro.cli(PackArguments, prog="fewstep pack", args=list(words))
-    accuracy = accuracy_of(arguments.run, data_root(arguments.data_root))
+    accuracy = accuracy_of(arguments.run, data_root(arguments.data_root), say=sys.stderr.write)
     packed = pack(arguments.run, accuracy.line)
     write_learner(arguments.out, packed)
     measured = accuracy.line or f"not measured: {accuracy.why_not}"

@@ -13,6 +13,7 @@ import tyro
 from fewstep.adapted import Adapted, Prediction
 from fewstep.adapted_file import load
 from fewstep.cli.options import Device
+from fewstep.tasks.preprocessing import image_files
 
 SHOWN = 3
 """Classes of an image that a line shows, likeliest first."""
@@ -29,7 +30,9 @@ class PredictArguments:
     """
 
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="what `fewstep adapt` wrote", metavar="FILE")]
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(help="image files", metavar="IMG")]
+    images: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(help="image files, or folders of them", metavar="IMG")
+    ]
     csv: Path | None = None
     """write a table too: image, class, novelty, then a column for every class's probability"""
     json: bool = False
@@ -40,13 +43,14 @@ class PredictArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, predict, print."""
     arguments = tyro.cli(PredictArguments, prog="fewstep predict", args=list(words))
-    if not arguments.images:
+    images = [file for path in arguments.images for file in (image_files(path) if path.is_dir() else [path])]
+    if not images:
         raise ValueError("predict needs images: fewstep predict FILE IMG...")
     model: Any = load(arguments.model, device=arguments.device)
     adapted: Adapted = model.fewstep
     predicted: dict[Path, Prediction] = {}
-    for first in range(0, len(arguments.images), BATCH):
-        files = arguments.images[first : first + BATCH]
+    for first in range(0, len(images), BATCH):
+        files = images[first : first + BATCH]
         predicted.update(zip(files, adapted.predict(files), strict=True))
     if arguments.csv is not None:
         _write_table(arguments.csv, predicted, adapted.classes)
