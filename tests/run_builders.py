@@ -94,12 +94,14 @@ def identical(a: Meta, b: Meta) -> bool:
 
 
 def shrunken(recipe: Recipe) -> Recipe:
-    """The recipe with two tasks a meta-batch and four procedural alphabets; everything else as it is."""
+    """The recipe with two tasks a meta-batch, of 20 ways at most for made heads, and four procedural alphabets."""
     tasks = {
         name: dataclasses.replace(getattr(recipe, name), **FEW_ALPHABETS)
         for name in ("train_tasks", "test_tasks")
         if isinstance(getattr(recipe, name), Strokes)
     }
+    if recipe.algorithm.makes_head and recipe.train_tasks.ways > 20:
+        tasks["train_tasks"] = dataclasses.replace(recipe.train_tasks, ways=20)
     return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, meta_batch=2), **tasks)
 
 

@@ -201,7 +201,7 @@ def test_protocols_and_nets_are_those_published():
     kinds |= {"mamlpp": ("mamlpp", 64, "pool", 600), "reptile": ("reptile", 64, "stride_flatten", 10000)}
     kinds |= {"fast": ("vinyals", 48, "stride_flatten", 1000), "best": ("finn", 64, "pool", 1000)}  # ours
     kinds |= dict.fromkeys(("anil", "boil", "metasgd", "imaml", "cavia", "alfa"), kinds["maml"])
-    kinds |= {"protonet": ("vinyals", 64, "pool", 1000)}
+    kinds |= dict.fromkeys(("protonet", "matchingnet"), ("vinyals", 64, "pool", 1000))
     for recipe in recipes.ALL:
         if recipe.name.startswith("omniglot-"):
             found = (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample, recipe.evaluation.tasks)
@@ -222,6 +222,23 @@ def test_protocols_and_nets_are_those_published():
             assert (recipe.test_tasks.shots, recipe.test_tasks.queries) == (points, points)
             is_reptile = recipe.name.endswith("reptile")
             assert recipe.net == (MLP(hidden=(64, 64), activation="tanh") if is_reptile else MLP(hidden=(40, 40)))
+
+
+@pytest.mark.parametrize("name", ["5w1s", "5w5s", "20w1s", "20w5s"])
+def test_prototypical_networks_train_on_sixty_ways_and_matching_networks_on_those_of_the_test(name):
+    ways, shots = (int(number) for number in name.removesuffix("s").split("w"))
+    for kind, trained_on in (("protonet", 60), ("matchingnet", ways)):
+        recipe = recipes.find(f"omniglot-{name}-{kind}")
+        train, test = recipe.train_tasks, recipe.test_tasks
+        assert (train.ways, train.shots, train.queries) == (trained_on, shots, 5)
+        assert (test.ways, test.shots, recipe.evaluation.steps) == (ways, shots, 0)
+
+
+def test_every_recipe_of_the_budget_is_tested_alike():
+    family = [recipe for recipe in recipes.ALL if recipe.name.startswith("budget-5w1s-")]
+    wanted = (Omniglot(protocol="vinyals", ways=5, shots=1, queries=5), 1000)
+    assert {(recipe.test_tasks, recipe.evaluation.tasks) for recipe in family} == {wanted}
+    assert len(family) >= 5
 
 
 @pytest.mark.parametrize("ways", [5, 20])

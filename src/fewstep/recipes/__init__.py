@@ -3,6 +3,7 @@
 from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
 from fewstep.recipes import (
+    budget_heads,
     course,
     mini_imagenet,
     omniglot,
@@ -22,6 +23,7 @@ ALL: tuple[Recipe, ...] = (
     *omniglot_relatives.RECIPES,
     *omniglot_heads.RECIPES,
     *mini_imagenet.RECIPES,
+    *budget_heads.RECIPES,
     *sinusoid.RECIPES,
     *course.RECIPES,
 )
