@@ -11,6 +11,7 @@ from fewstep.recipes import (
     omniglot_mamlpp,
     omniglot_relatives,
     omniglot_reptile,
+    shipped,
     sinusoid,
     strokes,
 )
@@ -24,6 +25,7 @@ ALL: tuple[Recipe, ...] = (
     *omniglot_heads.RECIPES,
     *mini_imagenet.RECIPES,
     *budget_heads.RECIPES,
+    *shipped.RECIPES,
     *sinusoid.RECIPES,
     *course.RECIPES,
 )
