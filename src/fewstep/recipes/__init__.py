@@ -3,6 +3,7 @@
 from fewstep.nearest import nearest
 from fewstep.recipe import Recipe
 from fewstep.recipes import (
+    budget,
     budget_heads,
     course,
     mini_imagenet,
@@ -24,6 +25,7 @@ ALL: tuple[Recipe, ...] = (
     *omniglot_relatives.RECIPES,
     *omniglot_heads.RECIPES,
     *mini_imagenet.RECIPES,
+    *budget.RECIPES,
     *budget_heads.RECIPES,
     *shipped.RECIPES,
     *sinusoid.RECIPES,
