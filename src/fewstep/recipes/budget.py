@@ -34,7 +34,7 @@ def budget(
     queries: int = 3,
     **training: Any,
 ) -> Recipe:
-    """The recipe of one algorithm: `shots` and `queries` a class in training, and what its outer loop has of its own."""
+    """One recipe: `shots` and `queries` a class in training, and what its outer loop has of its own."""
     outer = {"meta_batch": 8, "lr": 3e-3, "schedule": "cosine", **training}
     return Recipe(
         name=f"budget-5w1s-{name}",
