@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,7 @@ def train(name: str) -> bool:
     environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
     command = [sys.executable, "-m", "fewstep", "train", name, "--threads", "1", "--out", str(run), "--resume"]
     process = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # Ctrl-C is for the training, which saves and ends
     _, status, used = os.wait4(process.pid, 0)
     spent = run / SPENT
     before = json.loads(spent.read_text()) if spent.exists() else 0.0
