@@ -15,6 +15,7 @@ from fewstep.nets.conv4 import Conv4
 from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.recipe import Recipe, build, from_json, identity_of, to_json
+from fewstep.recipes import shipped
 from fewstep.tasks import image_store
 from fewstep.tasks.augmentation import Augmentation
 from fewstep.tasks.images import ImageFolder
@@ -203,7 +204,7 @@ def test_protocols_and_nets_are_those_published():
     kinds |= dict.fromkeys(("anil", "boil", "metasgd", "imaml", "cavia", "alfa"), kinds["maml"])
     kinds |= dict.fromkeys(("protonet", "matchingnet"), ("vinyals", 64, "pool", 1000))
     for recipe in recipes.ALL:
-        if recipe.name.startswith("omniglot-"):
+        if recipe.name.startswith("omniglot-") and recipe not in shipped.RECIPES:
             found = (recipe.train_tasks.protocol, recipe.net.filters, recipe.net.downsample, recipe.evaluation.tasks)
             assert found == kinds[recipe.name.split("-")[2]]
             ways, shots = recipe.name.split("-")[1].removesuffix("s").split("w")
