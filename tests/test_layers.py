@@ -20,6 +20,7 @@ LAYERS = (
     "tasks.preprocessing tasks.restricted_pickle novelty exporting tensor_file",
     "differentiation tracing inner.optimizer inner.conjugate_gradient foreign.learner tasks.preflight",
     "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",
+    "nets.weight_norm nets.attention",
     "nets.normalisation tasks.columns tasks.decoding",
     "nets.folded",
     "nets.*",

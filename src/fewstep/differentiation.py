@@ -5,8 +5,9 @@ is silently wrong. Outside of any transform they are the autograd engine's, whic
 hand-written `torch.autograd.Function` runs.
 """
 
+import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ from torch import Tensor
 from fewstep.core import Params, map_tensors, tensors_of, with_tensors
 
 Tree = TypeVar("Tree", bound=Any)
+
+
+_NO_DERIVATIVE = re.compile(r"derivative for '?(?:aten::)?(\w+)'? is not implemented")
+_WAYS = {
+    "scaled_dot_product": "call it under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)",
+    "cudnn_rnn": "call it under torch.backends.cudnn.flags(enabled=False)",
+}
 
 
 def is_transforming() -> bool:
@@ -29,16 +37,18 @@ def _is_left_to_torch() -> bool:
 def grad(function: Callable[..., Tensor], at: Params, *arguments: Any) -> Params:
     """∇ function(at, *arguments), a scalar, by `at`; differentiable in turn where any tensor given requires that."""
     if _is_left_to_torch():
-        gradient: Params = torch.func.grad(function)(at, *arguments)
-        return gradient
+        with _naming_what_has_no_derivative():
+            gradient: Params = torch.func.grad(function)(at, *arguments)
+            return gradient
     return grad_with_aux(lambda *given: (function(*given), ()), at, *arguments)[0]
 
 
 def grad_with_aux(function: Callable[..., tuple[Tensor, Tree]], at: Params, *arguments: Any) -> tuple[Params, Tree]:
     """The same of a function that returns further tensors beside the scalar, which come detached."""
     if _is_left_to_torch():
-        both: tuple[Params, Tree] = torch.func.grad(function, has_aux=True)(at, *arguments)
-        return both
+        with _naming_what_has_no_derivative():
+            both: tuple[Params, Tree] = torch.func.grad(function, has_aux=True)(at, *arguments)
+            return both
     given = [*at.values(), *(tensor for argument in arguments for tensor in _tensors_in(argument))]
     is_differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
     with torch.enable_grad():
@@ -69,7 +79,12 @@ def vjp(
     """
     if _is_left_to_torch():
         outputs, pull, *rest = torch.func.vjp(function, at, has_aux=True)
-        return outputs, lambda cotangent: pull(cotangent)[0], rest[0]
+
+        def pull_by_torch(cotangent: Any) -> Tree:
+            with _naming_what_has_no_derivative():
+                return cast(Tree, pull(cotangent)[0])
+
+        return outputs, pull_by_torch, rest[0]
     leaves = map_tensors(_leaf, at)
     with torch.enable_grad():
         outputs, aux = function(leaves)
@@ -101,12 +116,30 @@ def _grad(
     dependent = [i for i, output in enumerate(outputs) if output.requires_grad]
     if not dependent:
         return [torch.zeros_like(value) for value in inputs]
-    found = torch.autograd.grad(
-        [outputs[i] for i in dependent],
-        inputs,
-        None if cotangents is None else [cotangents[i] for i in dependent],
-        create_graph=create_graph,
-        retain_graph=create_graph or retain_graph,
-        allow_unused=True,
-    )
+    with _naming_what_has_no_derivative():
+        found = torch.autograd.grad(
+            [outputs[i] for i in dependent],
+            inputs,
+            None if cotangents is None else [cotangents[i] for i in dependent],
+            create_graph=create_graph,
+            retain_graph=create_graph or retain_graph,
+            allow_unused=True,
+        )
     return [torch.zeros_like(value) if one is None else one for value, one in zip(inputs, found, strict=True)]
+
+
+class _naming_what_has_no_derivative:  # noqa: N801  # used as a function; a generator would cost each gradient microseconds
+    """Turns torch's refusal to differentiate an operation twice into a `ValueError` with the ways out."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, RuntimeError):
+            return
+        if found := _NO_DERIVATIVE.search(str(error)):
+            operation = found[1]
+            way = _WAYS.get(next((part for part in _WAYS if part in operation), ""), "write it by other operations")
+            raise ValueError(
+                f"{operation} in the net has no second derivative: {way}, or take the first order (algorithm.order 1)"
+            ) from error

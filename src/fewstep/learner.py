@@ -129,7 +129,8 @@ def _mixes_queries(model: Model, state: dict[str, Params], support_x: Tensor, qu
     """Whether the first query's outputs change with the other queries, at parameters none of which is zero."""
     near = {name: value + 0.1 * torch.randn_like(value) for name, value in model.parameters().items()}
     phi = model.settle(near, support_x, state, 0)
-    others = torch.cat([query_x[:1], query_x[1:] / 2])
+    halves = query_x[1:] / 2 if query_x.is_floating_point() else query_x[1:] // 2
+    others = torch.cat([query_x[:1], halves])
     first, with_others = model.query_outputs(phi, query_x)[0], model.query_outputs(phi, others)[0]
     return not torch.allclose(first, with_others, rtol=1e-4, atol=1e-5)
 

@@ -18,6 +18,7 @@ from fewstep.nets.convolution import Convolution
 from fewstep.nets.fast import fast
 from fewstep.nets.head import check_head, head_of, without_head
 from fewstep.nets.norm import Norm
+from fewstep.nets.weight_norm import copied
 
 Loss = Literal["mean_cross_entropy", "mean_squared_error"]
 """Reductions are means over examples (and output dimensions), so `inner_lr` is always a rate on the mean loss."""
@@ -209,7 +210,7 @@ def model_of(
     for name, value, known in (("loss", loss, get_args(Loss)), ("norm", norm, get_args(Norm))):
         if value not in known:
             raise ValueError(f"{name}={value!r}: expected one of {', '.join(known)}")
-    net = copy.deepcopy(net).train()
+    net = copied(net).train()
     names = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
     if not names:
         raise ValueError(f"{type(net).__name__} has no parameter that requires a gradient: nothing to learn")
@@ -246,4 +247,4 @@ def _draws(layer: nn.Module) -> bool:
     """Whether a layer is known to draw random numbers; `Learner.checked` sees the others at work."""
     if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
         return float(layer.dropout) > 0
-    return isinstance(layer, _DropoutNd)
+    return isinstance(layer, _DropoutNd) and layer.p > 0

@@ -7,10 +7,12 @@ from itertools import pairwise, takewhile
 from torch import Tensor, nn
 
 from fewstep.nets import convolution, normalisation
+from fewstep.nets.attention import on_math
 from fewstep.nets.convolution import Convolution
 from fewstep.nets.folded import Folded
 from fewstep.nets.following import After, what_follows
 from fewstep.nets.normalisation import Normalised
+from fewstep.nets.weight_norm import by_formula
 
 KNOWN = ("torch.nn.", "fewstep.")
 """Where layers come from whose forward is known to take inputs in any memory layout."""
@@ -19,10 +21,12 @@ KNOWN = ("torch.nn.", "fewstep.")
 def fast(net: nn.Module) -> nn.Module:
     """A copy of `net`: same names, same values. A batch norm takes over the activation and pooling behind it.
 
+    Weight norms and attentions are replaced by such as can be differentiated twice.
+
     A net with code of its own, which may look at its layers or at how their outputs lie in memory, is copied as it is;
     so are layers that hooks watch.
     """
-    net = copy.deepcopy(net)
+    net = on_math(by_formula(copy.deepcopy(net)))
     return _fast(net, After()) if _is_row(net) and not _has_shared_layers(net) else net
 
 
