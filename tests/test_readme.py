@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch.distributed.run import get_args_parser
 
 from fewstep.cli import main
@@ -22,7 +22,7 @@ VERBS = [shlex.split(line, comments=True) for line in COMMANDS if line.startswit
 SHARED = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("torchrun ")]
 TRAIN, AFTERWARDS = (
     [words for words in [*VERBS, *(words[words.index("fewstep") :] for words in SHARED)] if words[1] in verbs]
-    for verbs in (("train",), ("resume", "evaluate", "audit"))
+    for verbs in (("train",), ("resume", "evaluate", "audit", "adapt", "predict", "pack"))
 )
 
 
@@ -39,8 +39,25 @@ def birds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("snippet", PYTHON, ids=["own images", "own loop"])
-def test_python_snippet_runs_in_a_fresh_process(snippet, birds, tmp_path):
+@pytest.fixture
+def shapes(tmp_path, monkeypatch):
+    """A folder `shapes` of five symbols, drawn twice each, and `new.png`, in the working directory."""
+    rng = np.random.default_rng(0)
+    for shape in range(5):
+        folder = tmp_path / "shapes" / f"shape{shape}"
+        folder.mkdir(parents=True)
+        strokes = rng.integers(10, 95, (3, 4))
+        for i in range(2):
+            image = Image.new("L", (105, 105), 255)
+            for stroke in strokes + rng.integers(-3, 4, strokes.shape):
+                ImageDraw.Draw(image).line(stroke.tolist(), fill=0, width=4)
+            image.save(folder / f"{i}.png")
+    shutil.copy(folder / "1.png", tmp_path / "new.png")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("snippet", PYTHON, ids=["own images", "use", "own loop"])
+def test_python_snippet_runs_in_a_fresh_process(snippet, birds, shapes):
     environment = {**os.environ, "PYTHONWARNINGS": "error,ignore:Lazy modules:UserWarning"}
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -54,13 +71,13 @@ def test_train_command_resolves(words, real_data, birds, capsys):
 
 
 @pytest.mark.omniglot
-def test_commands_after_training_run(real_data, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_commands_after_training_run(real_data, shapes, capsys):
     small = ["--net.filters", "4", "--training.meta-batch", "2", "--training.validation-tasks", "4"]
     few = ["--evaluation.tasks", "4", "--updates", "2", "--chunk", "1"]
     assert main(["train", "omniglot-5w1s-maml", *small, *few, "--data-root", str(real_data)]) == 0
     for words in AFTERWARDS:
-        assert main([*words[1:], "--data-root", str(real_data)]) == 0, capsys.readouterr().err
+        data = [] if words[1] == "predict" else ["--data-root", str(real_data)]
+        assert main([*words[1:], *data]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [words for words in VERBS if words[1] == "compare"], ids=" ".join)
