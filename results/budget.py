@@ -51,6 +51,7 @@ def main(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     names = arguments.names or [recipe.name for recipe in recipes.ALL if recipe.name.startswith(FAMILY)]
     failed = 0 if arguments.table else sum(not train(name) for name in names)
+    RECORDS.mkdir(exist_ok=True)
     (RECORDS / "README.md").write_text(page(records()))
     return failed
 

@@ -55,4 +55,4 @@ def read_learner(path: Path) -> Packed:
 def shipped() -> dict[str, Path]:
     """The learner files that come with the package, by name."""
     folder = Path(str(resources.files("fewstep"))) / "models"
-    return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    return dict(sorted((path.name.removesuffix(SUFFIX), path) for path in folder.glob(f"*{SUFFIX}")))
