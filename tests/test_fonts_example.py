@@ -1,8 +1,11 @@
 """The example of letters in fonts: what is drawn, what is left out, and its story from a folder to a prediction."""
 
+import csv
+import json
 import re
 import runpy
 import shutil
+import statistics
 import sys
 from pathlib import Path
 
@@ -110,3 +113,19 @@ def test_a_net_trained_on_letters_is_adapted_to_signs_and_what_it_predicts_is_dr
     assert [row.split(",")[0] for row in table[1:]] == [str(path) for path in asked]
     run("contact_sheet.py", "signs", "predictions.csv", "sheet.png")
     assert len(np.unique(np.asarray(Image.open("sheet.png")))) > 10
+
+
+def test_the_readme_states_what_was_recorded():
+    record = ROOT / "results" / "fonts" / "letters"
+    for name, signs in (("result", "5 signs, one"), ("evaluated-5w5s", "5 signs, five")):
+        line = json.loads((record / f"{name}.json").read_text())["line"]
+        assert f"| {signs} example{'s' if 'five' in signs else ''} each | {line.partition(' (')[0]} |" in README
+    for name, signs in (("evaluated-20w1s", "20 signs, one example"), ("evaluated-20w5s", "20 signs, five examples")):
+        line = json.loads((record / f"{name}.json").read_text())["line"]
+        assert f"| {signs} each | {line.partition(' (')[0]} |" in README
+    with (record / "predictions.csv").open(newline="") as file:
+        rows = [(row["class"], Path(row["image"]).parent.name, float(row["novelty"])) for row in csv.DictReader(file)]
+    known, unknown = ([row for row in rows if (row[1] == "number-sign") == is_new] for is_new in (False, True))
+    assert f"{sum(found == sign for found, sign, _ in known)} of {len(known)} are right" in README
+    medians = [statistics.median(row[2] for row in part) for part in (unknown, known)]
+    assert f"by {medians[0]:.2f} in the median, the others by {medians[1]:.2f}" in " ".join(README.split())
