@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewstep.tasks import published
 from fewstep.tasks.published import DATA_SETS, Published, PublishedName, import_files, load, verify
 from published_builders import (
     CLASSES,
@@ -177,6 +178,23 @@ def test_one_pickle_stands_for_those_beside_it(tmp_path: Path):
     write(tmp_path / "given", cache_files())
     import_files("mini-imagenet", tmp_path / "given" / "mini-imagenet-cache-val.pkl", tmp_path / "root")
     assert (tmp_path / "root" / "mini-imagenet" / "about.json").exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_bytes_may_be_written_as_text_by_old_protocols(protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Half of all bytes take two in UTF-8: 150 kB of noise become more than the images and the room beside them."""
+    noise = np.random.default_rng(0).integers(256, size=(9, 74, 74, 3), dtype=np.uint8)
+    files = {
+        f"FC100_{split}.pickle": pickle.dumps(
+            {"data": noise[: EACH * count], "labels": [i // EACH for i in range(EACH * count)]}, protocol
+        )
+        for split, count in zip(CLASSES, COUNTS, strict=True)
+    }
+    monkeypatch.setattr(published, "_ROOM_BYTES", 4096)
+    monkeypatch.setitem(DATA_SETS, "fc100", dataclasses.replace(DATA_SETS["fc100"], size=74))
+    assert protocol == 5 or len(files["FC100_train.pickle"]) > noise.nbytes + 4096
+    import_files("fc100", place(files, tmp_path / "given"), tmp_path / "root")
+    assert (np.moveaxis(load("fc100", tmp_path / "root").images["train"], 1, -1) == noise).all()
 
 
 def test_what_is_imported_already_is_left_alone(tmp_path: Path):

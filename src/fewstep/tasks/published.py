@@ -25,6 +25,8 @@ from fewstep.tasks.splits import Splits
 PublishedName = Literal["mini-imagenet", "tiered-imagenet", "cifar-fs", "fc100", "cub"]
 _ROOM_BYTES = 1 << 28
 """What a pickle may have beside its images."""
+_MOST_PER_BYTE = 4
+"""Old protocols write a byte as text: as one or two bytes of UTF-8, Python 2's first as up to four, `\\xff`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ def import_files(
     folder, published = root / name, DATA_SETS[name]
     if folder.exists():
         raise ValueError(f"{folder} is there already; move it away to import {name} again")
-    most_bytes = max(published.images) * published.size**2 * 3 + _ROOM_BYTES
+    most_bytes = _MOST_PER_BYTE * max(published.images) * published.size**2 * 3 + _ROOM_BYTES
     with opened(path.parent if path.suffix in (".pkl", ".pickle", ".csv", ".npz") else path) as members:
         found = (reader(members, published.size, most_bytes) for reader in published.readers)
         contents = next((one for one in found if one is not None), None)
