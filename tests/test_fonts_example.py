@@ -123,6 +123,10 @@ def test_the_readme_states_what_was_recorded():
     for name, signs in (("evaluated-20w1s", "20 signs, one example"), ("evaluated-20w5s", "20 signs, five examples")):
         line = json.loads((record / f"{name}.json").read_text())["line"]
         assert f"| {signs} each | {line.partition(' (')[0]} |" in README
+    result = json.loads((record / "result.json").read_text())
+    assert f"{result['line']}." in (ROOT / "results" / "README.md").read_text()
+    assert result["versions"]["commit"] in (ROOT / "results" / "README.md").read_text()
+    assert f"Of {result['updates']} updates, number {result['selected_update']} had the best validation" in README
     with (record / "predictions.csv").open(newline="") as file:
         rows = [(row["class"], Path(row["image"]).parent.name, float(row["novelty"])) for row in csv.DictReader(file)]
     known, unknown = ([row for row in rows if (row[1] == "number-sign") == is_new] for is_new in (False, True))
