@@ -30,7 +30,8 @@ def query_gradient(
 
     def query_loss(phi: Params, weight: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         logits = algorithm.predict(model, phi, task.query.x)
-        loss = weight * model.loss(logits, task.query.y)
+        loss = model.loss(logits, task.query.y)
+        loss = loss if weight == 1 else weight * loss  # small nets feel every operation
         return loss, (loss, logits)
 
     adapt = pulled_again if recompute else pulled
@@ -41,5 +42,6 @@ def query_gradient(
         gradient, (loss, logits) = grad_with_aux(query_loss, phi, weight)
         at_phi.append(gradient)
         losses.append(loss)
+    total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
     state = model.accumulated(meta.state, adapted.phis, task.query.x)
-    return MetaGradient(adapted.pull_back(at_phi), state, torch.stack(losses).sum(), logits)
+    return MetaGradient(adapted.pull_back(at_phi), state, total, logits)
