@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fewstep.core import Examples
 from fewstep.exporting import Kind, export
 from fewstep.learner import Learner
-from fewstep.nets.norm import Norm, has_batch_norm
+from fewstep.nets.norm import Norm
 from fewstep.novelty import Reference, nearest_distances, novelty
 from fewstep.rebuilding import rebuilt
 from fewstep.tasks.preprocessing import Preprocessing
@@ -134,15 +134,14 @@ def adapt(
 
     Raises `ValueError` where the support set does not fit the learner: classes, labels.
     """
-    note = ""
-    if learner.model.norm == "transductive" and has_batch_norm(learner.model.net):
-        learner = learner.under("support")
+    note, alone = "", learner.each_alone()
+    if alone is not learner:
         note = (
             "trained under the norm policy 'transductive', where predictions depend on one another; this model keeps "
             "the support set's statistics instead, so that each is its own"
         )
         logger.info("%s", note)
-    learner = learner.for_evaluation()
+    learner = alone.for_evaluation()
     support = Examples(*(tensor.to(learner.device) for tensor in support))
     names = _class_names(learner, support, classes)
     module = _module(learner, support, steps)

@@ -1,19 +1,15 @@
 """Checkpoints: one safetensors file each, its JSON in the metadata, on disk whole or not at all."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from fewstep.core import Meta
-from fewstep.durable import replace_file
+from fewstep.tensor_file import Contents, by_path, meta_of, read_contents, write_contents
 
 FORMAT = 1
+OPTIMIZER = "optimizer/"
 
 
 class Checkpoint(NamedTuple):
@@ -36,17 +32,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises `OSError` when the disk is full; what was at `path` is then untouched.
     """
-    tensors = {
-        f"{kind}/{group}/{name}": tensor
-        for kind, groups in checkpoint.meta._asdict().items()
-        for group, params in groups.items()
-        for name, tensor in params.items()
-    }
+    tensors = by_path(checkpoint.meta)
     scalars: dict[str, Any] = {"param_groups": checkpoint.optimizer["param_groups"], "state": {}}
     for index, slots in checkpoint.optimizer["state"].items():
         for slot, value in slots.items():
             if isinstance(value, Tensor):
-                tensors[f"optimizer/{index}/{slot}"] = value
+                tensors[f"{OPTIMIZER}{index}/{slot}"] = value
             else:
                 scalars["state"].setdefault(str(index), {})[slot] = value
     header = {
@@ -57,8 +48,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "about": checkpoint.about,
         "optimizer": scalars,
     }
-    contents = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    replace_file(path, save(contents, metadata={"fewstep": json.dumps(header)}))
+    write_contents(path, Contents(header, tensors))
 
 
 def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
@@ -77,26 +67,22 @@ def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
             f"{path} belongs to another run, of another recipe, net, tasks or seed ({header['identity']}, expected "
             f"{identity}); give this run a folder of its own, or restore the checkpoints that belong here"
         )
-    meta = Meta({}, {})
+    meta = meta_of({key: tensor for key, tensor in tensors.items() if not key.startswith(OPTIMIZER)})
     optimizer: dict[str, Any] = {
         "param_groups": header["optimizer"]["param_groups"],
         "state": {int(index): dict(slots) for index, slots in header["optimizer"]["state"].items()},
     }
     for key, tensor in tensors.items():
-        kind, group, name = key.split("/", 2)
-        if kind == "optimizer":
-            optimizer["state"].setdefault(int(group), {})[name] = tensor
-        else:
-            getattr(meta, kind).setdefault(group, {})[name] = tensor
+        if key.startswith(OPTIMIZER):
+            _, index, slot = key.split("/", 2)
+            optimizer["state"].setdefault(int(index), {})[slot] = tensor
     return Checkpoint(header["update"], header["seconds"], header["identity"], meta, optimizer, header.get("about", {}))
 
 
-def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+def _read(path: Path) -> Contents:
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["fewstep"])
-            return header, {name: torch.clone(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        return read_contents(path)
+    except (KeyError, ValueError) as error:
         raise ValueError(
             f"{path} is not a whole fewstep checkpoint ({error}); delete it to resume from the one before"
         ) from error

@@ -122,7 +122,7 @@ def _source(run: Any) -> _Source:
     learner = found if isinstance(found, Learner) else found.learner
     if not learner.model.is_classifier:
         raise ValueError("this run was trained on values, with loss='mean_squared_error': it tells no classes apart")
-    learner = (learner.under("support") if learner.model.norm == "transductive" else learner).for_evaluation()
+    learner = learner.each_alone().for_evaluation()
     preprocessing = None if isinstance(found, Learner) else found.preprocessing
     return _Source(
         learner=learner,

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fewstep import recipe as recipes
 from fewstep.auditing import audit
 from fewstep.autotune import available_threads, choose_mapping
@@ -227,10 +225,7 @@ def _hashes(summary: Any) -> dict[str, str | None]:
 
 def _built(recipe: Recipe, data_root: Path, seed: int, device: str, ranks: Ranks) -> Built:
     built = ranks.one_here_first(lambda: recipes.build(recipe, data_root, seed))
-    try:
-        return built._replace(learner=built.learner.to(torch.device(ranks.device(device))))
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return built._replace(learner=built.learner.on(ranks.device(device)))
 
 
 def _passed(card: Card) -> Card:

@@ -13,7 +13,7 @@ from fewstep.core import Examples, Meta, Params, Task, map_tensors, tensors_of
 from fewstep.differentiation import is_transforming
 from fewstep.inner.loop import adapt
 from fewstep.model import Loss, Model, embedded_model_of, model_of
-from fewstep.nets.norm import WITHOUT_BATCH, Norm
+from fewstep.nets.norm import WITHOUT_BATCH, Norm, has_batch_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,18 @@ class Learner:
         seen = dataclasses.replace(model, is_stochastic=self.model.is_stochastic, ways=self.model.ways)
         return dataclasses.replace(self, model=seen)
 
+    def each_alone(self) -> "Learner":
+        """This learner, each of its predictions its own: a transductive one on the support set's statistics."""
+        is_mixing = self.model.norm == "transductive" and has_batch_norm(self.model.net)
+        return self.under("support") if is_mixing else self
+
+    def on(self, device: torch.device | str) -> "Learner":
+        """A copy on a device that a user has named. Raises `ValueError` where it cannot be used."""
+        try:
+            return self.to(torch.device(device))
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"device={str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
+
     def for_ways(self, ways: int) -> "Learner":
         """This learner for tasks of `ways` classes, where its algorithm makes a head for each; else as it is."""
         if not self.algorithm.makes_head or self.model.ways == ways:
@@ -85,7 +97,7 @@ class Learner:
             outputs_at_theta, draws = _watched(model, model.parameters(), support.x)
             width = outputs_at_theta.shape[-1] if self.algorithm.makes_head else outputs
             _check_outputs(outputs_at_theta, support, width, model.is_classifier)
-            _check_head(model.without_dropout(), support.x)
+            _check_head(model, support.x)
             tested = model.for_evaluation()
             if _watched(tested, tested.parameters(), support.x)[1]:
                 raise ValueError(
@@ -148,6 +160,8 @@ def _check_head(model: Model, x: Tensor) -> None:
     """Where the head is made for a task, nothing may come behind it: the embedding is what it takes in."""
     if model.embedding is None:
         return
+    model = model.without_dropout()
+    assert model.embedding is not None
     theta, head = model.parameters(), model.net.get_submodule(str(model.head))
     behind = head(model.embedding.support_outputs(theta, x))
     found = model.support_outputs(theta, x)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fewstep import recipe as recipes
 from fewstep.core import Meta
 from fewstep.recipe import Recipe
-from fewstep.tensor_file import read_tensors, write_tensors
+from fewstep.tensor_file import by_path, meta_of, read_tensors, write_tensors
 from fewstep.versions import versions
 
 SUFFIX = ".fewstep-learner"
@@ -26,14 +26,8 @@ def write_learner(path: Path, packed: Packed) -> None:
 
     Raises `OSError` where that fails.
     """
-    tensors = {
-        f"{kind}/{group}/{name}": tensor
-        for kind, groups in packed.meta._asdict().items()
-        for group, params in groups.items()
-        for name, tensor in params.items()
-    }
     header = {"recipe": recipes.to_json(packed.recipe), "accuracy": packed.accuracy, "versions": versions()}
-    write_tensors(path, "learner", header, tensors)
+    write_tensors(path, "learner", header, by_path(packed.meta))
 
 
 def read_learner(path: Path) -> Packed:
@@ -42,12 +36,8 @@ def read_learner(path: Path) -> Packed:
     Raises `ValueError` for a file that is missing, damaged, foreign, of another format or of an unknown recipe.
     """
     header, tensors = read_tensors(path, "learner")
-    meta = Meta({}, {})
     try:
-        for key, tensor in tensors.items():
-            kind, group, name = key.split("/", 2)
-            meta._asdict()[kind].setdefault(group, {})[name] = tensor
-        return Packed(recipes.from_json(header["recipe"]), meta, header["accuracy"])
+        return Packed(recipes.from_json(header["recipe"]), meta_of(tensors), header["accuracy"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or of another fewstep: {error}") from error
 

@@ -12,7 +12,6 @@ from fewstep import recipe as recipes
 from fewstep.durable import replace_file
 from fewstep.evaluation import evaluate
 from fewstep.experiment import RESULT
-from fewstep.nets.norm import has_batch_norm
 from fewstep.recipe import Recipe
 from fewstep.run_folder import read_header, read_selected
 from fewstep.tasks import omniglot_archives
@@ -71,9 +70,7 @@ def _of_result(folder: Path) -> Accuracy:
 
 def _measure(folder: Path, recipe: Recipe, data_root: Path, steps: int) -> str:
     loaded = experiment.load(folder, data_root=data_root, device="cpu")
-    learner = experiment.trained(loaded)
-    if recipe.norm == "transductive" and has_batch_norm(learner.model.net):
-        learner = learner.under("support")
+    learner = experiment.trained(loaded).each_alone()
     evaluation = dataclasses.replace(recipe.evaluation, tasks=TASKS, steps=steps, ensemble=1)
     return str(evaluate(learner, loaded.built.splits.test, evaluation, mapping=loaded.mapping))
 

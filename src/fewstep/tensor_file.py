@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fewstep.core import Meta, Params
 from fewstep.durable import replace_file
 
 Kind = Literal["adapted model", "learner"]
@@ -28,14 +29,53 @@ class Contents(NamedTuple):
         return {name.removeprefix(prefix): tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
 
 
-def write_tensors(path: Path, kind: Kind, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def write_contents(path: Path, contents: Contents) -> None:
     """Write a file, whole or not at all.
 
     Raises `OSError` where that fails.
     """
-    contents = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    described = json.dumps({"kind": kind, "format": FORMATS[kind], **header})
-    replace_file(path, save(contents, metadata={"fewstep": described}))
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in contents.tensors.items()}
+    replace_file(path, save(tensors, metadata={"fewstep": json.dumps(contents.header)}))
+
+
+def read_contents(path: Path) -> Contents:
+    """What `write_contents` wrote.
+
+    Raises `ValueError` for a file that is damaged, and `KeyError` for one whose tensors fewstep did not write.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["fewstep"])
+            return Contents(header, {name: torch.clone(file.get_tensor(name)) for name in file.keys()})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def by_path(meta: Meta) -> Params:
+    """What was learned and the state beside it, as `learned/GROUP/NAME` and `state/GROUP/NAME`."""
+    return {
+        f"{kind}/{group}/{name}": tensor
+        for kind, groups in meta._asdict().items()
+        for group, params in groups.items()
+        for name, tensor in params.items()
+    }
+
+
+def meta_of(tensors: Mapping[str, Tensor]) -> Meta:
+    """What `by_path` was given. Raises `KeyError` or `ValueError` for other names."""
+    kinds: dict[str, dict[str, Params]] = {kind: {} for kind in Meta._fields}
+    for path, tensor in tensors.items():
+        kind, group, name = path.split("/", 2)
+        kinds[kind].setdefault(group, {})[name] = tensor
+    return Meta(**kinds)
+
+
+def write_tensors(path: Path, kind: Kind, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a file that says what it holds, whole or not at all.
+
+    Raises `OSError` where that fails.
+    """
+    write_contents(path, Contents({"kind": kind, "format": FORMATS[kind], **header}, dict(tensors)))
 
 
 def read_tensors(path: Path, kind: Kind) -> Contents:
@@ -46,10 +86,10 @@ def read_tensors(path: Path, kind: Kind) -> Contents:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("fewstep", "{}"))
-            tensors = {name: torch.clone(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
+        header, tensors = read_contents(path)
+    except KeyError:
+        header, tensors = {}, {}
+    except ValueError as error:
         raise ValueError(f"{path} is damaged, or no file of fewstep: expected its {kind} ({error})") from error
     if not isinstance(header, dict) or header.get("kind") != kind:
         raise ValueError(f"{path} holds {_what(header)}, expected fewstep's {kind}")

@@ -93,10 +93,7 @@ def _learner(recipe: Recipe, meta: Meta, source: Path, device: torch.device | st
         net = recipe.net.build(preprocessing.inputs, _ways(recipe))
     learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm).to("cpu")
     put_meta(learner, meta, source)
-    try:
-        return at_test(learner, recipe.evaluation).to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return at_test(learner, recipe.evaluation).on(device)
 
 
 def _preprocessing(recipe: Recipe) -> Preprocessing | None:

@@ -119,7 +119,8 @@ class CAVIA:
         return {**theta, **changed}
 
     def _layer(self, model: Model) -> str:
-        learns = [name for name, _ in model.net.named_modules() if {f"{name}.weight", f"{name}.bias"} <= {*model.names}]
+        names = {*model.names}
+        learns = [name for name, _ in model.net.named_modules() if {f"{name}.weight", f"{name}.bias"} <= names]
         norms = [name for name in learns if _is_norm(model, name)]
         convolutions = [name for name in learns if _is_convolution(model, name)]
         linear = [name for name in learns if _is_linear(model, name)]

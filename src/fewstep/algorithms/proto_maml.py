@@ -18,6 +18,7 @@ from fewstep.core import Examples, Inner, Meta, MetaGradient, Params, Task
 from fewstep.inner.embedded import body_of, check_linear, embedded, one_hot, prototype_head
 from fewstep.inner.query_gradient import query_gradient
 from fewstep.inner.rates import RateGroups, rates_of
+from fewstep.inner.settings import check_order, check_steps, last_alone
 from fewstep.inner.sgd import SGD
 from fewstep.inner.support_step import support_step
 from fewstep.model import Model
@@ -40,10 +41,8 @@ class ProtoMAML:
     """rates of their own for parameters whose names start so: head. 0.1"""
 
     def __post_init__(self) -> None:
-        if self.inner_steps < 0:
-            raise ValueError(f"inner_steps={self.inner_steps}: expected 0 or more")
-        if self.order not in (1, 2):
-            raise ValueError(f"order={self.order}: expected 1 (first order) or 2 (second order)")
+        check_steps(self.inner_steps)
+        check_order(self.order)
 
     def order_at(self, update: int) -> Literal[1, 2]:
         """The derivative order of outer update `update`: the same for all."""
@@ -51,7 +50,7 @@ class ProtoMAML:
 
     def loss_weights(self, update: int) -> tuple[float, ...]:
         """The query loss after the last inner step alone."""
-        return (*[0.0] * self.inner_steps, 1.0)
+        return last_alone(self.inner_steps)
 
     def init(self, model: Model, generator: torch.Generator) -> Meta:
         """θ: the net's body as it was built.

@@ -18,7 +18,7 @@ VERBS = {
     "adapt": "from a few images a class to a model that predicts, as one file",
     "predict": "which class each image is of, by a model that `adapt` wrote",
     "pack": "a run's learner as one small file, for `adapt` anywhere",
-    "data": "list, show or verify the data sets",
+    "data": "list, show, verify or import data sets",
 }
 
 DEBUG = "--debug"

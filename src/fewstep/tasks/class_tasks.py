@@ -31,10 +31,8 @@ class ClassTasks:
     queries: int
 
     def __post_init__(self) -> None:
-        preflight.check_numbers(self.ways, self.shots, self.queries)
-        splits = {self.split: self.classes}
-        small = preflight.too_small(splits, shots=self.shots, queries=self.queries, noun="example")
-        preflight.refuse([preflight.too_few(splits, self.ways), small])
+        asked = {"ways": self.ways, "shots": self.shots, "queries": self.queries}
+        preflight.check_split(self.split, self.classes, **asked, noun="example")
 
     @property
     def inputs(self) -> tuple[int, ...]:

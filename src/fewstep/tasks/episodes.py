@@ -48,14 +48,8 @@ class ImageTasks:
     random_turns: bool = False
 
     def __post_init__(self) -> None:
-        preflight.check_numbers(self.ways, self.shots, self.queries)
-        splits = {self.split: self.classes}
-        preflight.refuse(
-            [
-                preflight.too_few(splits, self.ways),
-                preflight.too_small(splits, shots=self.shots, queries=self.queries),
-            ]
-        )
+        asked = {"ways": self.ways, "shots": self.shots, "queries": self.queries}
+        preflight.check_split(self.split, self.classes, **asked, noun="image")
 
     @property
     def inputs(self) -> tuple[int, ...]:

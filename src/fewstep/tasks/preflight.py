@@ -37,6 +37,13 @@ def check_numbers(ways: int, shots: int, queries: int) -> None:
         )
 
 
+def check_split(split: str, classes: Sequence[Sized], *, ways: int, shots: int, queries: int, noun: str) -> None:
+    """Raise `ValueError`, with everything that is wrong, where one split's classes do not make such tasks."""
+    check_numbers(ways, shots, queries)
+    splits = {split: classes}
+    refuse([too_few(splits, ways), too_small(splits, shots=shots, queries=queries, noun=noun)])
+
+
 def too_small(
     splits: Mapping[str, Sequence[Sized]], *, shots: int, queries: int, what: str = "class", noun: str = "image"
 ) -> Problem:
