@@ -18,6 +18,7 @@ VERBS = {
     "adapt": "from a few images a class to a model that predicts, as one file",
     "predict": "which class each image is of, by a model that `adapt` wrote",
     "pack": "a run's learner as one small file, for `adapt` anywhere",
+    "play": "the playground: teach it a symbol, bend a curve, watch your runs, in the browser",
     "data": "list, show, verify or import data sets",
 }
 

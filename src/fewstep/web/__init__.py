@@ -1,0 +1,1 @@
+"""The playground: a local web page that teaches, bends curves and shows runs (`fewstep play`)."""

@@ -1,0 +1,33 @@
+"""Serving the playground on loopback, and nowhere else."""
+
+import socket
+
+import uvicorn
+
+from fewstep.web.app import create_app
+from fewstep.web.settings import Settings
+
+HOST = "127.0.0.1"
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on loopback; port 0 takes any free one.
+
+    Raises `ValueError` where the port cannot be had.
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"port {port} cannot be used ({error}); choose another, or `--port 0` for any free one"
+        ) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address to open."""
+    return f"http://{HOST}:{listening.getsockname()[1]}"
+
+
+def server_of(settings: Settings) -> uvicorn.Server:
+    """A server, to be run on the socket of `listen`: `server.run(sockets=[listening])`, until Ctrl-C."""
+    return uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", server_header=False, ws="none"))
