@@ -251,6 +251,13 @@ def test_reptile_is_told_to_have_no_order_and_nothing_else_is_held_against_it(di
     assert finding(card, "support order").verdict == "note"  # it reads the set in mini-batches
 
 
+def test_mini_batches_that_a_reversed_support_set_leaves_together_are_seen():
+    """Six examples in batches of two: reversed, each pair stays a pair."""
+    learner = learner_of(smooth_net(ways=3), Reptile(inner_batch=2, inner_steps=3), norm="none")
+    card = audit(learner, image_splits(ways=3, shots=2, queries=2))
+    assert finding(card, "support order").verdict == "note"
+
+
 def test_a_parameter_without_a_gradient_is_named():
     card = audit(learner_of(HasUnused(), MAML(inner_lr=0.2)), image_splits())
     check = finding(card, "gradients")

@@ -69,7 +69,7 @@ def train(
     """
     if not isinstance(tasks, Splits):
         raise ValueError(f"tasks is a {type(tasks).__name__}, expected train, val and test tasks: its `.build()`")
-    for note in tasks.notes:
+    for note in tasks.told():
         logger.warning("note: %s", note)
     tasks = pretraining_on_classes(read_in_batches(tasks, algorithm), algorithm)
     training = training or Training()

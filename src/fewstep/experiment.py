@@ -68,7 +68,7 @@ def create(
     """
     ranks.from_first(lambda: refuse_taken(folder))
     built = _built(recipe, data_root, seed, device, ranks)
-    for note in built.splits.notes if ranks.is_first else ():
+    for note in built.splits.told() if ranks.is_first else ():
         logger.warning("note: %s", note)
     card = ranks.from_first(lambda: _passed(audit(built.learner, built.splits, seed=seed)))
     batch = built.splits.train.sample(seed, "tuning", 0, recipe.training.meta_batch).to(built.learner.device)

@@ -133,6 +133,7 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
         overlap=target.overlap,
         preprocessing=target.preprocessing,
         notes=tuple(dict.fromkeys((*source.notes, *target.notes))),
+        unvalidated=target.unvalidated or source.unvalidated,
     )
     return Built(learner, read_in_batches(splits, recipe.algorithm))
 

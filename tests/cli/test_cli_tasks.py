@@ -103,6 +103,13 @@ def test_augmentation_is_a_field_of_the_recipe_and_is_named_in_the_plan(train, b
     assert plan["notes"] == ["no validation: split 'val' has 3 classes, ways=5"]
 
 
+def test_classes_too_few_to_validate_the_training_ways_are_no_news_where_the_test_tasks_validate(train, birds):
+    words = ["omniglot-5w1s-protonet", "--tasks.folder", birds, "--tasks.size", 16]
+    told = train(*words, "--train-tasks.ways", 5, "--test-tasks.ways", 3, "--dry-run")
+    assert told.code == 0, told.err
+    assert "notes" not in json.loads(told.out)
+
+
 def test_augmentation_of_what_has_no_images_is_refused(train):
     told = train("sinusoid-10s-maml", "--augmentation.flip")
     assert told.code == 1

@@ -228,15 +228,15 @@ def test_everything_that_is_wrong_with_a_folder_is_named_at_once_and_counted(tmp
 def test_images_that_are_in_two_splits_are_noted(tmp_path):
     folder_of(tmp_path / "train", 3)
     folder_of(tmp_path / "test", 3, first=3)
-    assert Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2).notes == ()
+    assert Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2).told() == ()
     shutil.copy(tmp_path / "train" / "class01" / "2.png", tmp_path / "test" / "class04" / "copy.png")
-    notes = Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2).notes
+    notes = Images.from_folder(tmp_path).tasks(ways=3, shots=1, queries=2).told()
     assert notes == ("1 image of split 'train' is also in split 'test', of class 'class01' for one",)
 
 
 def test_a_val_split_that_is_too_small_is_noted(tmp_path):
     folder_of(tmp_path, 20)
-    assert Images.from_folder(tmp_path).tasks(ways=5, shots=1, queries=2).notes == (
+    assert Images.from_folder(tmp_path).tasks(ways=5, shots=1, queries=2).told() == (
         "no validation: split 'val' has 3 classes, ways=5",
     )
 

@@ -150,7 +150,7 @@ def _show(recipe: Recipe, folder: Path, arguments: TrainArguments) -> int:
         "recipe": to_json(recipe),
         "data": built.splits.summary,
         "learned numbers": learned,
-        **({"notes": built.splits.notes} if built.splits.notes else {}),
+        **({"notes": built.splits.told()} if built.splits.told() else {}),
     }
     sys.stdout.write(json.dumps(plan, indent=2) + "\n")
     return 0

@@ -72,7 +72,8 @@ class Labelled:
                 "hash": digest(splits),
                 **({"content": self.content} if self.content else {}),
             },
-            notes=(*self.notes, *preflight.without_validation(self.val, ways)),
+            notes=self.notes,
+            unvalidated=preflight.without_validation(self.val, ways),
         )
 
 

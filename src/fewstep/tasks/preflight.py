@@ -80,11 +80,9 @@ def shared(splits: Mapping[str, Sequence[Sized]], what: str = "class") -> Proble
     return Problem(items, "keep it in one of them, or, where they are not the same, give them different names")
 
 
-def without_validation(val: Sequence[Sized], ways: int) -> tuple[str, ...]:
+def without_validation(val: Sequence[Sized], ways: int) -> str:
     """A note where a val split has classes, and too few of them to be used."""
-    if not 0 < len(val) < ways:
-        return ()
-    return (f"no validation: split 'val' has {counted(len(val), 'class')}, ways={ways}",)
+    return f"no validation: split 'val' has {counted(len(val), 'class')}, ways={ways}" if 0 < len(val) < ways else ""
 
 
 def refuse(problems: Iterable[Problem]) -> None:

@@ -47,6 +47,12 @@ class Splits(NamedTuple):
     """What became of the images; None where the inputs are none."""
     notes: tuple[str, ...] = ()
     """What whoever trains on these should know: a sentence each."""
+    unvalidated: str = ""
+    """Why there is no val, where the data have classes for it."""
+
+    def told(self) -> tuple[str, ...]:
+        """The notes, and that there is no validation."""
+        return (*self.notes, self.unvalidated) if self.val is None and self.unvalidated else self.notes
 
 
 class Shares(NamedTuple, Generic[Item]):
