@@ -11,6 +11,7 @@ from fewstep.tensor_file import by_path, meta_of, read_tensors, write_tensors
 from fewstep.versions import versions
 
 SUFFIX = ".fewstep-learner"
+MODELS = Path(str(resources.files("fewstep"))) / "models"
 
 
 class Packed(NamedTuple):
@@ -43,6 +44,14 @@ def read_learner(path: Path) -> Packed:
 
 
 def shipped() -> dict[str, Path]:
-    """The learner files that come with the package, by name."""
-    folder = Path(str(resources.files("fewstep"))) / "models"
+    """The learner files that come with the package, by name: those for images."""
+    return _in(MODELS)
+
+
+def shipped_for_values() -> dict[str, Path]:
+    """The learner files that come with the package, by name: those for points of a curve."""
+    return _in(MODELS / "values")
+
+
+def _in(folder: Path) -> dict[str, Path]:
     return dict(sorted((path.name.removesuffix(SUFFIX), path) for path in folder.glob(f"*{SUFFIX}")))

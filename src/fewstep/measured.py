@@ -34,8 +34,8 @@ def accuracy_of(
     """The score of the run's learner as `adapt` uses it: after `steps`, each query predicted by itself.
 
     Under the policy `transductive` that is with the support set's statistics, measured on 300 test tasks unless
-    `adapted.json` has it; else the run's own result holds it. Nothing is downloaded for it. `say` is told before a
-    measurement, which takes seconds to a minute.
+    `adapted.json` has it; else, and where the net has no batch norms, the run's own result holds it. Nothing is
+    downloaded for it. `say` is told before a measurement, which takes seconds to a minute.
 
     Raises `ValueError` for a folder without a run.
     """
@@ -43,7 +43,7 @@ def accuracy_of(
     recipe = recipes.from_json(header["recipe"])
     steps = recipe.evaluation.steps if steps is None else steps
     path, _ = read_selected(folder, recipes.identity_of(header["recipe"], header["seed"]))
-    if recipe.norm != "transductive" and steps == recipe.evaluation.steps:
+    if steps == recipe.evaluation.steps and (recipe.norm != "transductive" or _queries_were_alone(folder)):
         return _of_result(folder)
     key = {"checkpoint": path.name, "written": path.stat().st_mtime_ns, "steps": steps}
     kept = _kept(folder)
@@ -66,6 +66,11 @@ def _of_result(folder: Path) -> Accuracy:
         return Accuracy("", f"{folder} has not been tested yet; `fewstep resume {folder}` does it")
     result = json.loads((folder / RESULT).read_text())
     return Accuracy(result.get("single", result)["line"])
+
+
+def _queries_were_alone(folder: Path) -> bool:
+    """Whether the run was tested with no query's prediction depending on the others, whatever its policy's name."""
+    return (folder / RESULT).exists() and not json.loads((folder / RESULT).read_text())["transductive"]
 
 
 def _measure(folder: Path, recipe: Recipe, data_root: Path, steps: int) -> str:

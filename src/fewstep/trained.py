@@ -5,18 +5,18 @@ from pathlib import Path
 
 import torch
 
-from fewstep import experiment, seeding
 from fewstep import recipe as recipes
+from fewstep import seeding
 from fewstep.core import Meta
 from fewstep.evaluation import at_test
 from fewstep.journal import put_meta
 from fewstep.learner import Learner, learner_of
-from fewstep.learner_file import Packed, read_learner, shipped
+from fewstep.learner_file import Packed, read_learner, shipped, shipped_for_values
 from fewstep.nearest import nearest
-from fewstep.recipe import Recipe
+from fewstep.recipe import Recipe, TaskSpec
 from fewstep.run_folder import read_header, read_selected
-from fewstep.tasks.cache import data_root
 from fewstep.tasks.preprocessing import Preprocessing
+from fewstep.tasks.sinusoid import Sinusoid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +37,28 @@ class Trained:
 
 
 def read_trained(source: str | Path, *, device: torch.device | str = "cpu") -> Trained:
-    """The learner of a run folder, of a learner file or, by its name, of the package.
+    """The learner of a run folder, of a learner file or, by its name, of the package; no data are read.
 
-    Data are read only for tasks that are no images. Raises `ValueError` where there is none, with the names that
-    there are, and for a run that has learned nothing yet.
+    Raises `ValueError` where there is none, with the names that there are, and for a run that has learned nothing yet.
     """
     path = Path(source)
     if path.is_dir():
-        return _of_run(path, device)
+        return _of(pack(path, ""), path, device)
     if path.is_file():
         return _of(read_learner(path), path, device)
-    names = shipped()
-    if (found := names.get(str(source))) is not None:
+    images, values = shipped(), shipped_for_values()
+    if (found := (images | values).get(str(source))) is not None:
         return _of(read_learner(found), found, device)
-    there = f"the package has {', '.join(names)}{nearest(str(source), names)}" if names else "the package has none"
-    raise ValueError(f"{source} is no run folder, no learner file and no learner's name: {there}")
+    there = f"{', '.join(images)} for images, {', '.join(values)} for values"
+    raise ValueError(
+        f"{source} is no run folder, no learner file and no learner's name: the package has {there}"
+        f"{nearest(str(source), [*images, *values])}"
+    )
+
+
+def untrained(recipe: Recipe) -> Learner:
+    """The learner that a training of `recipe` on seed 0 begins with, as it would be tested."""
+    return at_test(_initial(recipe), recipe.evaluation)
 
 
 def pack(folder: Path, accuracy: str) -> Packed:
@@ -64,17 +71,6 @@ def pack(folder: Path, accuracy: str) -> Packed:
     return Packed(recipes.from_json(header["recipe"]), meta, accuracy)
 
 
-def _of_run(folder: Path, device: torch.device | str) -> Trained:
-    packed = pack(folder, "")
-    if _preprocessing(packed.recipe) is not None:
-        return _of(packed, folder, device)
-    loaded = experiment.load(folder, data_root=data_root(), device=str(device))
-    evaluation = packed.recipe.evaluation
-    return Trained(
-        recipe=packed.recipe, learner=at_test(experiment.trained(loaded), evaluation), steps=evaluation.steps
-    )
-
-
 def _of(packed: Packed, source: Path, device: torch.device | str) -> Trained:
     return Trained(
         recipe=packed.recipe,
@@ -85,15 +81,20 @@ def _of(packed: Packed, source: Path, device: torch.device | str) -> Trained:
 
 
 def _learner(recipe: Recipe, meta: Meta, source: Path, device: torch.device | str) -> Learner:
-    """The learner, its net built from what the recipe says of the images."""
-    preprocessing = _preprocessing(recipe)
-    if preprocessing is None:
-        raise ValueError(f"{source} was trained on {type(recipe.train_tasks).__name__}, which are no images")
-    with seeding.seeded(0, "net"):  # its numbers are overwritten
-        net = recipe.net.build(preprocessing.inputs, _ways(recipe))
-    learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm).to("cpu")
+    learner = _initial(recipe)
     put_meta(learner, meta, source)
     return at_test(learner, recipe.evaluation).on(device)
+
+
+def _initial(recipe: Recipe) -> Learner:
+    """The learner at the start, its net built from what the recipe says of its tasks."""
+    with seeding.seeded(0, "net"):
+        net = recipe.net.build(_inputs(recipe.test_tasks), _ways(recipe))
+    return learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm).to("cpu")
+
+
+def _inputs(tasks: TaskSpec) -> tuple[int, ...]:
+    return tasks.inputs if isinstance(tasks, Sinusoid) else tasks.preprocessing.inputs
 
 
 def _preprocessing(recipe: Recipe) -> Preprocessing | None:

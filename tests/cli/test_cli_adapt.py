@@ -144,7 +144,7 @@ def test_a_packed_learner_adapts_as_its_run_does_by_path_and_by_name(run, symbol
         assert (tmp_path / "of-pack.fewstep").read_bytes() == (tmp_path / "of-run.fewstep").read_bytes()
     assert adapt("leters", symbols, tmp_path / "none.fewstep") == 1
     told = capsys.readouterr().err
-    assert "leters is no run folder, no learner file and no learner's name: the package has letters" in told
+    assert "leters is no run folder, no learner file and no learner's name: the package has letters for images" in told
 
 
 def test_what_a_run_folder_holds_is_read_without_its_data_and_is_what_its_experiment_holds(run, tmp_path):
