@@ -6,13 +6,16 @@ BENCH := .venv-bench
 DEVICE ?= cpu
 ARGS ?=
 
-.PHONY: demo test bench lint types check clean
+.PHONY: demo test docs bench lint types check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewstep train --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+docs: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(BENCH)/.installed-$(DEVICE)
 	$(BENCH)/bin/python -m benchmarks --device $(DEVICE) $(ARGS)
@@ -24,7 +27,7 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types docs test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
