@@ -1,12 +1,14 @@
-# Two commands on a fresh machine: `make demo` and `make test`. `make bench` times the peers, in an environment of its own.
+# Two commands on a fresh machine: `make demo` and `make test`. `make bench` times the peers, in an environment of its own;
+# `make audit-supply` asks for known vulnerabilities of what is pinned.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+AUDIT := .venv-audit
 DEVICE ?= cpu
 ARGS ?=
 
-.PHONY: demo test docs bench lint types check clean
+.PHONY: demo test docs bench audit-supply lint types check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewstep train --out runs/demo-$$(date +%Y%m%d-%H%M%S)
@@ -19,6 +21,9 @@ docs: $(VENV)/.installed-test
 
 bench: $(BENCH)/.installed-$(DEVICE)
 	$(BENCH)/bin/python -m benchmarks --device $(DEVICE) $(ARGS)
+
+audit-supply: $(AUDIT)/.installed
+	$(AUDIT)/bin/python .ci/audit_supply.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -45,5 +50,10 @@ $(BENCH)/.installed-$(DEVICE): pyproject.toml benchmarks/requirements.txt benchm
 	$(BENCH)/bin/python -m benchmarks.install $(DEVICE)
 	touch $@
 
+$(AUDIT)/.installed:
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.7"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(AUDIT) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -56,6 +56,12 @@ def test_without_the_extra_the_error_names_it(model, tmp_path, monkeypatch):
         model.fewstep.export("onnx", tmp_path / "five.onnx")
 
 
+def test_a_torch_whose_exporter_takes_no_program_is_named(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.4.1+cu121")
+    with pytest.raises(ValueError, match=r"export to onnx needs torch 2\.5 or newer, this is 2\.4\.1\+cu121"):
+        model.fewstep.export("onnx", tmp_path / "five.onnx")
+
+
 class Branching(nn.Module):
     """What it computes depends on the values, which no export can follow."""
 

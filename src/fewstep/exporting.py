@@ -18,6 +18,8 @@ from torch import Tensor, nn
 Kind = Literal["onnx", "torch"]
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 SUFFIXES: dict[Kind, str] = {"onnx": ".onnx", "torch": ".pt2"}
+OLDEST_TORCH_FOR_ONNX = (2, 5)
+"""From then on torch.onnx.export takes an exported program."""
 BATCHES = (1, 3)
 """Sizes of the batches on which file and net are compared; neither is the size at which it was exported."""
 
@@ -33,6 +35,9 @@ def export(net: nn.Module, inputs: tuple[int, ...], kind: Kind, path: Path) -> N
         raise ValueError(f"export to {kind!r} as {path.name}: expected a name that ends in {SUFFIXES[kind]}")
     if kind == "onnx" and (missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]):
         raise ValueError(f'export to onnx needs {", ".join(missing)}: pip install "fewstep[onnx]"')
+    if kind == "onnx" and _release(torch.__version__) < OLDEST_TORCH_FOR_ONNX:
+        oldest = ".".join(map(str, OLDEST_TORCH_FOR_ONNX))
+        raise ValueError(f"export to onnx needs torch {oldest} or newer, this is {torch.__version__}")
     like = next(net.parameters())
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(4, *inputs, generator=generator, dtype=like.dtype).to(like.device)
@@ -40,6 +45,12 @@ def export(net: nn.Module, inputs: tuple[int, ...], kind: Kind, path: Path) -> N
         run = _export_onnx(net, x[:2], path) if kind == "onnx" else _export_torch(net, x[:2], path)
         for count in BATCHES:
             _compare(run, net, x[:count], path)
+
+
+def _release(version: str) -> tuple[int, int]:
+    """`2.13.0+cpu` as (2, 13)."""
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)
 
 
 def _export_torch(net: nn.Module, x: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
