@@ -55,7 +55,7 @@ LAYERS = (
     "report.study_json report.study_sections",
     "report.study_page report.compare_page study_runs study_post",
     "study_processes study_ray",
-    "web.settings web.answers web.guard web.pages",
+    "web.settings web.answers web.guard web.pages web.bending",
     "web.*",
     "web.app",
     "web.serving",

@@ -17,12 +17,6 @@ def sinusoid_task(amplitude: float, phase: float) -> Task:
     return Task(Examples(x[:3], y[:3]), Examples(x[3:], y[3:]))
 
 
-def test_truth_is_recovered_from_a_tasks_points():
-    x = torch.linspace(-5, 5, 11)[:, None]
-    found = adaptation.true_sinusoid(sinusoid_task(3.0, 1.2), x)
-    torch.testing.assert_close(found, 3.0 * (x - 1.2).sin(), rtol=0, atol=1e-5)
-
-
 def test_curves_are_those_of_the_learner_after_0_1_5_and_10_steps(sinusoid_run):
     task = sinusoid_task(2.0, 0.5)
     shown = adaptation.adapting(sinusoid_run.learner, task, (-5.0, 5.0))

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fewstep.core import Task
-from fewstep.tasks.sinusoid import Sinusoid
+from fewstep.core import Examples, Task
+from fewstep.tasks.sinusoid import Sinusoid, true_sinusoid
 
 
 def points(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,3 +77,10 @@ def test_the_same_place_gives_the_same_tasks_and_another_stream_others():
 def test_no_points_is_an_error():
     with pytest.raises(ValueError, match="shots ≥ 1 and queries ≥ 1, got 0 and 10"):
         Sinusoid(shots=0)
+
+
+def test_the_true_sinusoid_is_recovered_from_a_tasks_points():
+    known, x = torch.tensor([[-2.0], [0.3], [1.7], [4.0]]), torch.linspace(-5, 5, 11)[:, None]
+    points = Examples(known, 3.0 * (known - 1.2).sin())
+    found = true_sinusoid(Task(points, points), x)
+    torch.testing.assert_close(found, 3.0 * (x - 1.2).sin(), rtol=0, atol=1e-5)

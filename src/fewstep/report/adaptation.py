@@ -13,7 +13,7 @@ from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
 from fewstep.report import canvas
 from fewstep.report.shown_tasks import first_test_tasks
-from fewstep.tasks.sinusoid import Sinusoid
+from fewstep.tasks.sinusoid import Sinusoid, true_sinusoid
 
 STEPS = (0, 1, 5, 10)
 SHOWN = 4
@@ -66,18 +66,6 @@ def adapting(learner: Learner, task: Task, span: tuple[float, float]) -> Adaptin
     x = torch.linspace(*span, POINTS, dtype=task.support.x.dtype, device=task.support.x.device)[:, None]
     curves = [learner.predict(path[step], x).detach().cpu() for step in STEPS]
     return Adapting(task.to("cpu").support, x.cpu(), true_sinusoid(task.to("cpu"), x.cpu()), curves)
-
-
-def true_sinusoid(task: Task, x: Tensor) -> Tensor:
-    """The task's sinusoid at `x: [M, 1]`, recovered from its noiseless points.
-
-    A sin(x − phase) = a sin x + b cos x is linear in a and b, so two points decide it.
-    """
-    known = torch.cat([task.support.x, task.query.x]).double()
-    values = torch.cat([task.support.y, task.query.y]).double()
-    coefficients: Tensor = torch.linalg.lstsq(torch.cat([known.sin(), known.cos()], dim=1), values).solution
-    values = torch.cat([x.double().sin(), x.double().cos()], dim=1) @ coefficients
-    return values.to(x.dtype)
 
 
 def three_digits(value: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fewstep import seeding
 from fewstep.core import Examples, Task
@@ -60,3 +61,15 @@ class Sinusoid:
             Examples(points.x[:, : self.shots], points.y[:, : self.shots]),
             Examples(points.x[:, self.shots :], points.y[:, self.shots :]),
         )
+
+
+def true_sinusoid(task: Task, x: Tensor) -> Tensor:
+    """The task's sinusoid at `x: [M, 1]`, recovered from its noiseless points.
+
+    A sin(x − phase) = a sin x + b cos x is linear in a and b, so two points decide it.
+    """
+    known = torch.cat([task.support.x, task.query.x]).double()
+    values = torch.cat([task.support.y, task.query.y]).double()
+    coefficients: Tensor = torch.linalg.lstsq(torch.cat([known.sin(), known.cos()], dim=1), values).solution
+    values = torch.cat([x.double().sin(), x.double().cos()], dim=1) @ coefficients
+    return values.to(x.dtype)

@@ -14,6 +14,7 @@ class Problem(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, object]] = {
+    400: {"model": Problem, "description": "not JSON"},
     403: {"model": Problem, "description": "of another origin"},
     413: {"model": Problem, "description": "too large"},
     422: {"model": Problem, "description": "not valid"},
