@@ -1,0 +1,39 @@
+"""What papers leave out, each with its effect: `python results/right.py [TOPIC ...]` measures what is not recorded yet.
+
+One thread. A topic's rows go into `results/right/TOPIC.json`; short trainings wait in `build/right` to be tested.
+"""
+
+import argparse
+import sys
+import time
+
+import right_tested
+import right_trained
+import torch
+from right_store import measure
+
+TOPICS = {
+    "norm": right_tested.norm,
+    "splits": right_tested.splits,
+    "rotations": right_tested.rotations,
+    "loss": right_trained.loss,
+    "noise": right_tested.noise,
+    "selection": right_trained.selection,
+    "turns": right_trained.turns,
+}
+
+
+def main(words: list[str]) -> None:
+    """Measure the topics, all of them by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("topics", nargs="*", help="of " + ", ".join(TOPICS))
+    torch.set_num_threads(1)
+    for topic in parser.parse_args(words).topics or TOPICS:
+        for name, work in TOPICS[topic]():
+            measure(topic, name, work)
+            sys.stdout.write(f"{time.strftime('%H:%M:%S')} {topic}: {name}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
