@@ -1,6 +1,7 @@
 """The pages as such: whole, complete, and served to this machine alone."""
 
 import re
+import socket
 
 import pytest
 from fastapi.testclient import TestClient
@@ -31,6 +32,13 @@ def test_no_page_asks_another_server(client: TestClient) -> None:
 def test_the_socket_is_on_loopback() -> None:
     with listen(0) as listening:
         assert listening.getsockname()[0] == "127.0.0.1"
+
+
+def test_an_answer_does_not_wait_until_its_headers_are_acknowledged() -> None:
+    with listen(0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_in_use_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def _inside(folder: Path) -> list[Path]:
 def _was_trained_on_points(path: Path) -> bool:
     try:
         recipe = _recipe(path)
-    except ValueError:
+    except (ValueError, OSError):
         return False
     return recipe is not None and isinstance(recipe.test_tasks, Sinusoid)
 

@@ -6,9 +6,9 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 const STEP = 0.25;
 const STILL = 4; // pixels that a finger may move and still click
 
-const within = (value, [least, most]) => Math.min(most, Math.max(least, value));
+const within = (value, [least, most]) => Math.round(100 * Math.min(most, Math.max(least, value))) / 100;
 
-/** A place within the plot. */
+/** A place within the plot, to two digits. */
 export function placed({ x, y }) {
   return { x: within(x, RANGE.x), y: within(y, RANGE.y) };
 }

@@ -65,10 +65,13 @@ function learnerRow(name, isShown, toggle) {
 
 /** What bends MAML's curve to these points, outside of this page. */
 export function showPython(points, step) {
-  const listed = points.map(({ x, y }) => `[${x.toFixed(4)}, ${y.toFixed(4)}]`);
+  const listed = points.map(({ x, y }) => `    [${x.toFixed(4)}, ${y.toFixed(4)}],`);
   element("python").textContent = [
     "import fewstep, torch",
-    `points = torch.tensor([${listed.join(", ")}])`,
+    "",
+    "points = torch.tensor([",
+    ...listed,
+    "])",
     "support = fewstep.Examples(x=points[:, :1], y=points[:, 1:])",
     `model = fewstep.adapt("sinusoid-maml", support, steps=${step})`,
     "print(model(torch.tensor([[0.5]])))",

@@ -82,7 +82,6 @@ function show() {
   plot.drawPoints(points);
   plot.drawHint(points.length ? "" : "Click to put a point");
   showPoints(points, { find, move, remove });
-  element("clear").disabled = points.length === 0;
   showStep();
 }
 
@@ -148,7 +147,6 @@ function clear() {
   truth = null;
   show();
   announce("No points.");
-  plot.svg.focus({ preventScroll: true });
 }
 
 // steps
