@@ -153,7 +153,7 @@ def test_play_runs_to_the_last_step_and_by_whole_steps_where_less_motion_is_want
     curves.get_by_role("button", name="Pause").click()
 
 
-def test_a_finger_puts_points_on_a_phone_whose_page_does_not_scroll_sideways(browser: Browser, server: str) -> None:
+def test_a_finger_puts_points_on_a_phone_and_a_server_that_is_gone_is_said_to_be(browser: Browser, server: str) -> None:
     context = browser.new_context(
         base_url=server, viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark"
     )
@@ -166,4 +166,15 @@ def test_a_finger_puts_points_on_a_phone_whose_page_does_not_scroll_sideways(bro
     phone.touchscreen.tap(*place(phone, 3, 4))
     expect(points(phone)).to_have_count(5)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    _break_and_mend_the_server(phone)
     context.close()
+
+
+def _break_and_mend_the_server(phone: Page) -> None:
+    """What went wrong is said, until it goes well again."""
+    phone.route("**/api/curves/bend", lambda route: route.abort())
+    phone.touchscreen.tap(*place(phone, 3, 4))
+    expect(phone.get_by_role("alert")).to_contain_text("the server does not answer")
+    phone.unroute("**/api/curves/bend")
+    phone.touchscreen.tap(*place(phone, 3, 4))
+    expect(phone.locator("#problem")).to_be_empty()

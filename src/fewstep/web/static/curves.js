@@ -41,6 +41,7 @@ async function bend({ isMoving = false } = {}) {
     await ask(async () => {
       const json = { points: points.map(({ x, y }) => ({ x, y })), steps, own: element("own").value || null };
       if (points.length) answer = await api("/api/curves/bend", { json });
+      element("problem").textContent = "";
     });
     show();
     if (isLast && !pending) tell();
@@ -53,8 +54,8 @@ async function drawSinusoid(seed) {
     const drawn = await api(`/api/curves/sinusoid?seed=${seed}`);
     points = drawn.points.map((point) => ({ ...point, id: count++ }));
     truth = drawn.truth;
-    await bend();
   });
+  await bend();
 }
 
 async function findLearners() {
@@ -70,7 +71,6 @@ async function findLearners() {
 async function ask(question) {
   try {
     await question();
-    element("problem").textContent = "";
   } catch (error) {
     element("problem").textContent = error.message;
   }
