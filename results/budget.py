@@ -135,12 +135,13 @@ BELOW = (
     "The first nine minutes ran on a Xeon of 16 cores, all recipes side by side, the last one and the test on the",
     "2-core machine of the other results; a training that was not through by then was cut there, with the rest of its",
     "annealing unspent. iMAML and CAVIA ran later, whole, on the 2-core machine beside other work: with the rates of",
-    "the first attempt (iMAML without the official damping, CAVIA's context in the last norm but one at rate 1) they had",
-    "come to 46.17 ± 0.79 % and 83.92 ± 0.70 %, each query alone; short trainings, chosen between by validation, led to",
-    "the present ones. BOIL, ALFA, MAML++ and Reptile were not searched. Settings differ where the algorithms do (60",
-    "ways in training for made heads, ten images a class for Reptile, whose test of fifty steps a task took the other",
-    "half of its CPU minutes). One seed each: differences within the intervals say nothing, and a budget favours what",
-    "is cheap by the update. Published figures are of trainings a hundred times as long, most of them transductive.",
+    "the first attempt (iMAML without the official damping, CAVIA's context in the last norm but one at rate 1) they",
+    "had come to 46.17 ± 0.79 % and 83.92 ± 0.70 %, each query alone; short trainings, chosen between by validation,",
+    "led to the present ones. BOIL, ALFA, MAML++ and Reptile were not searched. Settings differ where the algorithms",
+    "do (60 ways in training for made heads, ten images a class for Reptile, whose test of fifty steps a task took",
+    "the other half of its CPU minutes). One seed each: differences within the intervals say nothing, and a budget",
+    "favours what is cheap by the update. Published figures are of trainings a hundred times as long, most of them",
+    "transductive.",
 )
 
 if __name__ == "__main__":

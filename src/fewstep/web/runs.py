@@ -19,7 +19,7 @@ OF_REPORTS = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sand
 
 
 class Runs(BaseModel):
-    """The runs below the folder that the playground was started with, the newest first."""
+    """The runs below the folder that the playground was started with, the newest first, damaged ones last."""
 
     folder: str
     runs: list[Row]
@@ -42,7 +42,9 @@ def router(settings: Settings) -> APIRouter:
     @runs.get("")
     def list_runs() -> Runs:
         found = [row(name, folder) for name, folder in folders.by_name().items()]
-        return Runs(folder=str(settings.runs), runs=sorted(found, key=lambda one: -one.changed))
+        return Runs(
+            folder=str(settings.runs), runs=sorted(found, key=lambda one: (one.status == "damaged", -one.changed))
+        )
 
     @runs.get("/detail", responses=MISSING)
     def show_run(name: Name) -> Detail:

@@ -1,0 +1,89 @@
+"""The page of runs in a browser: runs that are done, and one that trains while it is watched."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+RESULTS = Path(__file__).parents[2] / "results"
+RECORDED = ["course-5w1s-fomaml", "course-5w1s-maml", "course-5w1s-adagrad", "omniglot-5w1s-fast"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("playground") / "runs"
+    for name in RECORDED:
+        shutil.copytree(RESULTS / name, root / name)
+    return root
+
+
+@pytest.fixture
+def training(runs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A training that goes on until it is stopped."""
+    tiny = ["--training.meta-batch", "1", "--training.validate-every", "20", "--training.validation-tasks", "4"]
+    words = ["train", "sinusoid-10s-maml", "--out", str(runs / "watched"), "--threads", "1", "--chunk", "1", *tiny]
+    process = subprocess.Popen([sys.executable, "-m", "fewstep", *words], stderr=subprocess.DEVNULL)
+    yield process
+    process.kill()
+    process.wait()
+    shutil.rmtree(runs / "watched", ignore_errors=True)
+
+
+def test_a_finished_run_shows_its_result_and_its_curves(page: Page, shoot: Callable[[Page, str], Path]) -> None:
+    name = "omniglot-5w1s-fast"
+    page.goto(f"/runs#{name}")
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    line = json.loads((RESULTS / name / "result.json").read_text())["line"]
+    validations = (RESULTS / name / "metrics.jsonl").read_text().count('"validation"')
+    expect(page.locator("#one .result").first).to_have_text(line)
+    expect(page.locator("#one svg.chart")).to_have_count(2)
+    expect(page.locator("#one svg.chart .dot")).to_have_count(validations)
+    expect(page.locator("#one .picture img")).to_have_js_property("complete", True)
+    for box in ("course-5w1s-fomaml", "course-5w1s-maml", "course-5w1s-adagrad"):
+        page.get_by_label(f"compare {box}").check()
+    expect(page.locator("#compared .legend li")).to_have_count(3)
+    assert shoot(page, "play-runs").stat().st_size > 10_000
+
+
+def test_a_chart_is_read_with_the_arrow_keys(page: Page) -> None:
+    page.goto("/runs#course-5w1s-maml")
+    chart = page.locator("#one svg.chart").first
+    chart.focus()
+    page.keyboard.press("End")
+    expect(page.locator("#one .readout").first).to_contain_text("update 800: training")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#one .readout").first).not_to_contain_text("update 800:")
+
+
+def test_the_list_is_filtered_by_words(page: Page) -> None:
+    page.goto("/runs")
+    page.get_by_label("Filter").fill("course adagrad")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(page.locator("#count")).to_have_text(f"1 of {len(RECORDED)}")
+
+
+def test_nothing_is_wider_than_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("/runs#omniglot-5w1s-fast")
+    expect(page.locator("#one svg.chart")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_curve_grows_while_its_run_trains(training: subprocess.Popen[bytes], page: Page) -> None:
+    page.goto("/runs#watched")
+    row = page.locator("#rows tr", has_text="watched")
+    expect(row.locator(".status")).to_have_text("training", timeout=30_000)
+    row.get_by_role("button", name="watched").click()
+    line = page.locator("#one svg.chart path.line").first
+    expect(line).to_be_visible(timeout=20_000)
+    last = page.locator("#one svg.chart").first
+    before = last.get_attribute("aria-label")
+    assert before is not None
+    expect(last).not_to_have_attribute("aria-label", before, timeout=20_000)
+    training.terminate()
+    expect(row.locator(".status")).to_have_text("stopped", timeout=20_000)

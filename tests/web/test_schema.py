@@ -1,0 +1,43 @@
+"""Every address of the playground against its own OpenAPI schema, with requests that schemathesis makes up."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+
+from fewstep.web.app import create_app
+from fewstep.web.settings import Settings
+from tests.web.run_builders import planted_runs
+
+FOLDER = Path(tempfile.gettempdir()) / f"fewstep-playground-{os.getpid()}"
+QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+schema = schemathesis.openapi.from_asgi(
+    "/openapi.json", create_app(Settings(runs=FOLDER / "runs")), headers={"host": "localhost"}
+)
+schema.config.update(base_url="http://localhost")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runs() -> Iterator[Path]:
+    yield planted_runs(FOLDER)
+    shutil.rmtree(FOLDER)
+
+
+@schema.parametrize()
+@settings(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
+def test_a_few_made_up_requests_find_nothing(case: Case) -> None:
+    case.call_and_validate()
+
+
+@pytest.mark.slow
+@schema.parametrize()
+@settings(max_examples=400, deadline=None, database=None, suppress_health_check=QUIET)
+def test_many_made_up_requests_find_nothing(case: Case) -> None:
+    case.call_and_validate()
