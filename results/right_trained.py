@@ -25,8 +25,8 @@ KEPT = Path(__file__).parent.parent / "build" / "right"
 SEEDS = (0, 1, 2)
 RATES = {"mean": 0.4, "sum": 2.0}
 """0.4 on the mean of the five losses of a support set, and on their sum, as a rate on the mean."""
-UPDATES = 1200
-CHECKPOINTS = range(UPDATES // 2 + 60, UPDATES + 1, 60)
+UPDATES = 800
+CHECKPOINTS = range(UPDATES // 2 + 40, UPDATES + 1, 40)
 STEPS = 3
 
 
