@@ -13,11 +13,11 @@ import torch
 from right_store import measure
 
 TOPICS = {
+    "noise": right_tested.noise,
     "norm": right_tested.norm,
     "splits": right_tested.splits,
     "rotations": right_tested.rotations,
     "loss": right_trained.loss,
-    "noise": right_tested.noise,
     "selection": right_trained.selection,
     "turns": right_trained.turns,
 }

@@ -25,8 +25,9 @@ KEPT = Path(__file__).parent.parent / "build" / "right"
 SEEDS = (0, 1, 2)
 RATES = {"mean": 0.4, "sum": 2.0}
 """0.4 on the mean of the five losses of a support set, and on their sum, as a rate on the mean."""
-UPDATES = 800
-CHECKPOINTS = range(UPDATES // 2 + 40, UPDATES + 1, 40)
+UPDATES = 600
+TASKS = 600
+CHECKPOINTS = range(UPDATES // 2 + 30, UPDATES + 1, 30)
 STEPS = 3
 
 
@@ -40,7 +41,7 @@ def recipe(inner_lr: float) -> Recipe:
         net=Conv4(filters=32, downsample="stride"),
         algorithm=MAML(inner_lr=inner_lr, inner_steps=1),
         training=Training(updates=UPDATES, meta_batch=8, lr=2e-3, schedule="cosine"),
-        evaluation=Evaluation(tasks=1000, steps=STEPS),
+        evaluation=Evaluation(tasks=TASKS, steps=STEPS),
     )
 
 
@@ -78,9 +79,9 @@ def selection() -> Iterator[Measurement]:
 
 
 def score(learner: Learner, *, inner_lr: float | None = None, is_upright: bool = False) -> Result:
-    """On the 1000 test tasks, at the rate trained with or another."""
+    """On the test tasks, at the rate trained with or another."""
     tasks = upright(omniglot()) if is_upright else omniglot()
-    return evaluate(learner, tasks, Evaluation(tasks=1000, steps=STEPS, inner_lr=inner_lr), mapping=MAPPING)
+    return evaluate(learner, tasks, Evaluation(tasks=TASKS, steps=STEPS, inner_lr=inner_lr), mapping=MAPPING)
 
 
 def learned(inner_lr: float, seed: int, *, is_upright: bool, update: int = UPDATES) -> Learner:
