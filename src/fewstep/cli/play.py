@@ -3,6 +3,7 @@
 import sys
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,5 +47,6 @@ def main(words: Sequence[str]) -> int:
         sys.stdout.flush()
         if arguments.open:
             webbrowser.open(address_of(listening))
-        server.run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # which is how it ends
+            server.run(sockets=[listening])
     return 0
