@@ -32,10 +32,13 @@ def result_of(per_task: Sequence[float] | None, *, updates: int, mean: float | N
         "metric": "accuracy",
         "at_step": [[0.2, 0.01], [score, 0.006]],
         "per_query": [0.9, 0.007],
+        "tasks": len(per_task or [0]),
         "steps": 1,
         "transductive": True,
         "line": f"{100 * score:.2f} ± 0.60 % (95 % CI)",
+        "per_query_line": "90.00 ± 0.70 % (95 % CI, per query)",
         "updates": updates,
+        "selected_update": updates,
         "status": "finished",
         "training_seconds": 0.5 * updates,
     }

@@ -103,7 +103,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({"format": 7}, "has format 7 of fewstep's adapted model, this fewstep reads format 1; open it with"),
+        ({"format": 7}, r"a newer fewstep \(adapted models of format 7, this reads 1\): upgrade fewstep"),
         ({"kind": "learner"}, "holds fewstep's learner, expected fewstep's adapted model"),
         ({"net": {"kind": "Conv9"}}, "kind 'Conv9' is not one of"),
         ({"preprocessing": {"sighs": 28}}, "is damaged"),

@@ -124,7 +124,7 @@ def test_a_safetensors_file_of_another_program_is_an_error_that_names_it(path):
 def test_another_format_number_is_an_error_with_both_numbers(path):
     save_checkpoint(path, checkpoint_after(1))
     with_header(path, format=99)
-    with pytest.raises(ValueError, match="has checkpoint format 99, this fewstep reads format 1"):
+    with pytest.raises(ValueError, match=r"by a newer fewstep \(checkpoints of format 99, this reads 1\): upgrade"):
         load_checkpoint(path)
 
 

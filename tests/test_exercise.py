@@ -10,6 +10,7 @@ from fewstep.cli import main
 from fewstep.cli.progress import Rate
 from fewstep.exercise import last_line, train_and_test
 from fewstep.journal import newest_update
+from record_builders import result_of
 
 NAME = "sinusoid-10s-maml"
 SMALL = [
@@ -80,8 +81,7 @@ def test_a_third_folder_is_wrong_usage(capsys):
 
 
 def test_an_accuracy_is_told_as_an_accuracy(tmp_path):
-    result = {"metric": "accuracy", "at_step": [[0.2, 0.0], [0.9534, 0.0058]]}
-    (tmp_path / "result.json").write_text(json.dumps(result))
+    (tmp_path / "result.json").write_text(json.dumps(result_of([0.9534], updates=1)))
     assert last_line(tmp_path) == "Testing accuracy: 0.953"
 
 

@@ -16,9 +16,10 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core allocation seeding card digest durable lock nearest versions inner.rates inner.settings",
-    "tasks.preprocessing tasks.restricted_pickle novelty exporting tensor_file",
-    "differentiation tracing inner.optimizer inner.conjugate_gradient foreign.learner tasks.preflight",
+    "core allocation seeding card conforming digest durable formats lock log_rows nearest versions",
+    "inner.rates inner.settings",
+    "tasks.preprocessing tasks.restricted_pickle novelty exporting json_file tensor_file",
+    "differentiation tracing result_file inner.optimizer inner.conjugate_gradient foreign.learner tasks.preflight",
     "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",
     "nets.weight_norm nets.attention",
     "nets.normalisation tasks.columns tasks.decoding",
@@ -30,7 +31,7 @@ LAYERS = (
     "model checkpoint ranks rebuilding tasks.omniglot_layout tasks.stroke_characters tasks.split_contents",
     "algorithm mapping torchrun inner.optimizers tasks.omniglot_archives tasks.stroke_drawing tasks.labelled",
     "tasks.tensors tasks.image_store tasks.published_pickles tasks.published_files",
-    "inner.loop inner.support_step tasks.*",
+    "inner.loop inner.support_step optimizer_state tasks.*",
     "inner.pulled tasks.class_ids",
     "inner.query_gradient inner.embedded",
     "algorithms.* learner",

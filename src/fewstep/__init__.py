@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fewstep.learner import learner_of as learner_of
     from fewstep.mapping import Mapping as Mapping
     from fewstep.nets.conv4 import Conv4 as Conv4
+    from fewstep.nets.imported import Imported as Imported
     from fewstep.nets.mlp import MLP as MLP
     from fewstep.nets.resnet12 import ResNet12 as ResNet12
     from fewstep.tasks.augmentation import Augmentation as Augmentation
@@ -78,6 +79,7 @@ _HOMES = {
     "FewShotClassifier": "estimator",
     "Foreign": "foreign.learner",
     "Images": "tasks.images",
+    "Imported": "nets.imported",
     "Learner": "learner",
     "MLP": "nets.mlp",
     "Mapping": "mapping",

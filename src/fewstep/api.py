@@ -30,7 +30,7 @@ from fewstep.memory import warn_if_too_large
 from fewstep.model import Loss
 from fewstep.nets.norm import Norm
 from fewstep.ranks import Ranks
-from fewstep.recipe import to_json
+from fewstep.recipe import NetSpec, to_json
 from fewstep.run import Run, Watch, train_run
 from fewstep.run_folder import mapping_from
 from fewstep.tasks.splits import Splits, Tasks
@@ -125,20 +125,23 @@ def adapt(
     *,
     steps: int | None = None,
     classes: Sequence[str] | None = None,
+    net: nn.Module | NetSpec | None = None,
     device: torch.device | str | None = None,
 ) -> nn.Module:
     """The net adapted to `support` as a plain `nn.Module`, the user's own class and parameter names.
 
     `run` may also be a run folder, a learner file or the name of a learner of the package; `support` also a folder,
     `support/CLASS/IMAGE`, whose images go through what those of training went through. `classes` names the class ids
-    of examples. `steps` defaults to those of training, for run folders and learner files to those of their test.
+    of examples. A learner file of a net by import path needs that `net`, an instance of it or `Imported(path=...)`: no
+    file may have code imported. `steps` defaults to those of training, for run folders and learner files to those of
+    their test.
 
     The net's attribute `fewstep` is an `Adapted`: `model.fewstep.predict(["a.png"])`, `.save("shapes.fewstep")`,
     `.export("onnx", "shapes.onnx")`, `.classes`.
 
     Raises `ValueError` where the support set does not fit the learner.
     """
-    source = read_trained(run, device=device or "cpu") if isinstance(run, str | Path) else run
+    source = read_trained(run, net=net, device=device or "cpu") if isinstance(run, str | Path) else run
     learner = source.learner if isinstance(source, Run | Trained) else source
     learner = learner if device is None else learner.to(device)
     preprocessing = source.preprocessing if isinstance(source, Run | Trained) else None

@@ -1,15 +1,34 @@
 """Checkpoints: one safetensors file each, its JSON in the metadata, on disk whole or not at all."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from torch import Tensor
 
+from fewstep.conforming import conforming
 from fewstep.core import Meta
+from fewstep.formats import check_format
 from fewstep.tensor_file import Contents, by_path, meta_of, read_contents, write_contents
 
 FORMAT = 1
+"""`fewstep.formats` says when it is raised."""
 OPTIMIZER = "optimizer/"
+
+
+class _Optimizer(TypedDict):
+    param_groups: list[dict[str, Any]]
+    state: dict[str, dict[str, Any]]
+
+
+class _Always(TypedDict):
+    update: int
+    seconds: float
+    identity: str
+    optimizer: _Optimizer
+
+
+class _Header(_Always, total=False):
+    about: dict[str, Any]
 
 
 class Checkpoint(NamedTuple):
@@ -57,16 +76,20 @@ def load_checkpoint(path: Path, *, identity: str | None = None) -> Checkpoint:
     Raises `ValueError` for a file that is truncated, of another format, or of another recipe.
     """
     header, tensors = _read(path)
-    if header.get("format") != FORMAT:
+    check_format(path, header.get("format") if isinstance(header, dict) else None, FORMAT, "checkpoints")
+    try:
+        checkpoint = _of(conforming(header, _Header, "its JSON"), tensors)
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if identity is not None and checkpoint.identity != identity:
         raise ValueError(
-            f"{path} has checkpoint format {header.get('format')}, this fewstep reads format {FORMAT}; "
-            f"open it with the fewstep that wrote it"
-        )
-    if identity is not None and header["identity"] != identity:
-        raise ValueError(
-            f"{path} belongs to another run, of another recipe, net, tasks or seed ({header['identity']}, expected "
+            f"{path} belongs to another run, of another recipe, net, tasks or seed ({checkpoint.identity}, expected "
             f"{identity}); give this run a folder of its own, or restore the checkpoints that belong here"
         )
+    return checkpoint
+
+
+def _of(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     meta = meta_of({key: tensor for key, tensor in tensors.items() if not key.startswith(OPTIMIZER)})
     optimizer: dict[str, Any] = {
         "param_groups": header["optimizer"]["param_groups"],
@@ -83,6 +106,8 @@ def _read(path: Path) -> Contents:
     try:
         return read_contents(path)
     except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a whole fewstep checkpoint ({error}); delete it to resume from the one before"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is not a whole fewstep checkpoint ({error}); delete it to resume from the one before")

@@ -1,12 +1,12 @@
 """A course's exercise: a recipe trained and tested in a folder of the caller's, and one last line for the report."""
 
-import json
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from fewstep.cli import main
+from fewstep.result_file import read_result
 
 OUTPUT = "runs"
 
@@ -34,6 +34,8 @@ def train_and_test(*names: str, words: Sequence[str] | None = None) -> int:
 
 def last_line(run: Path) -> str:
     """`Testing accuracy: 0.953`, or `Testing loss: 1.952`, of a tested run."""
-    result = json.loads((run / "result.json").read_text())
+    result = read_result(run)
+    if result is None:
+        raise ValueError(f"{run} has not been tested yet; `fewstep resume {run}` does it")
     what = "accuracy" if result["metric"] == "accuracy" else "loss"
     return f"Testing {what}: {result['at_step'][-1][0]:.3f}"

@@ -22,14 +22,13 @@ from fewstep.mapping import Mapping
 from fewstep.memory import warn_if_too_large
 from fewstep.ranks import ALONE, Ranks
 from fewstep.recipe import Built, Recipe
+from fewstep.result_file import RESULT
 from fewstep.run import Run, Watch, train_run
 from fewstep.run_folder import FORMAT, RECIPE, mapping_from, read_header, read_next_best, read_selected
 from fewstep.training import DivergedError
 from fewstep.versions import versions
 
 logger = logging.getLogger(__name__)
-
-RESULT = "result.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,8 @@ from fewstep.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from fewstep.core import Meta, map_tensors
 from fewstep.durable import append_line, replace_file, sync_file
 from fewstep.learner import Learner
+from fewstep.log_rows import rows_of
+from fewstep.optimizer_state import put_state
 from fewstep.ranks import Ranks
 from fewstep.training import Progress, Training, outer_optimizer
 
@@ -138,7 +140,7 @@ class Journal:
 
     def _go_on_from(self, checkpoint: Checkpoint, source: Path | str) -> None:
         put_meta(self._learner, checkpoint.meta, source)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        put_state(self.optimizer, checkpoint.optimizer, source)
         self.update, self._seconds_before = checkpoint.update, checkpoint.seconds
 
     def _restore(self, folder: Path, newest: Path) -> None:
@@ -219,14 +221,11 @@ def best_update(history: list[Row], higher_is_better: bool) -> int | None:
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """The rows of `metrics.jsonl`; a half-written last line, as a crash leaves it, is left out."""
-    rows: list[Row] = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    """The rows of `metrics.jsonl`; a half-written last line, as a crash leaves it, is left out.
+
+    Raises `ValueError` for a line that is damaged otherwise.
+    """
+    return rows_of(path.read_bytes(), path) if path.exists() else []
 
 
 def cut_metrics(path: Path, update: int) -> list[Row]:

@@ -2,9 +2,10 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from fewstep import recipe as recipes
+from fewstep.conforming import conforming
 from fewstep.core import Meta
 from fewstep.recipe import Recipe
 from fewstep.tensor_file import by_path, meta_of, read_tensors, write_tensors
@@ -12,6 +13,11 @@ from fewstep.versions import versions
 
 SUFFIX = ".fewstep-learner"
 MODELS = Path(str(resources.files("fewstep"))) / "models"
+
+
+class _Header(TypedDict):
+    recipe: dict[str, Any]
+    accuracy: str
 
 
 class Packed(NamedTuple):
@@ -36,9 +42,10 @@ def read_learner(path: Path) -> Packed:
 
     Raises `ValueError` for a file that is missing, damaged, foreign, of another format or of an unknown recipe.
     """
-    header, tensors = read_tensors(path, "learner")
+    contents = read_tensors(path, "learner")
     try:
-        return Packed(recipes.from_json(header["recipe"]), meta_of(tensors), header["accuracy"])
+        header = conforming(contents.header, _Header, "its JSON")
+        return Packed(recipes.from_json(header["recipe"]), meta_of(contents.tensors), header["accuracy"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or of another fewstep: {error}") from error
 

@@ -11,8 +11,8 @@ from fewstep import experiment
 from fewstep import recipe as recipes
 from fewstep.durable import replace_file
 from fewstep.evaluation import evaluate
-from fewstep.experiment import RESULT
 from fewstep.recipe import Recipe
+from fewstep.result_file import read_result
 from fewstep.run_folder import read_header, read_selected
 from fewstep.tasks import omniglot_archives
 from fewstep.tasks.omniglot import Omniglot
@@ -62,15 +62,15 @@ def accuracy_of(
 
 
 def _of_result(folder: Path) -> Accuracy:
-    if not (folder / RESULT).exists():
+    if (result := read_result(folder)) is None:
         return Accuracy("", f"{folder} has not been tested yet; `fewstep resume {folder}` does it")
-    result = json.loads((folder / RESULT).read_text())
     return Accuracy(result.get("single", result)["line"])
 
 
 def _queries_were_alone(folder: Path) -> bool:
     """Whether the run was tested with no query's prediction depending on the others, whatever its policy's name."""
-    return (folder / RESULT).exists() and not json.loads((folder / RESULT).read_text())["transductive"]
+    result = read_result(folder)
+    return result is not None and not result["transductive"]
 
 
 def _measure(folder: Path, recipe: Recipe, data_root: Path, steps: int) -> str:

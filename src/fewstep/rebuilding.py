@@ -1,6 +1,10 @@
-"""From a net as it was built to the adapted one: its norms as the policy has them, a head of any width, φ inside."""
+"""From what a recipe or a file says of a net to the net, and to the adapted one: its norms as the policy has them, a
+head of any width, φ inside.
+"""
 
 import copy
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +13,57 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fewstep.core import Params
 from fewstep.nets import norm as norms
 from fewstep.nets.heads import head_with
+from fewstep.nets.imported import Imported
 from fewstep.nets.norm import WITHOUT_BATCH, Norm
+
+MOST_NUMBERS = 1 << 31
+"""Parameters of a net that is built by its spec: 8 GiB in float32."""
+
+
+class Spec(Protocol):
+    """Makes a net, in a recipe."""
+
+    def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
+        """The net for inputs of this shape and so many outputs."""
+
+
+def built(spec: Spec, inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    """The net, looked at without its numbers before any memory is taken for them.
+
+    Raises `ValueError` for one that cannot be built, or is too large.
+    """
+    if isinstance(spec, Imported):
+        return spec.build(inputs, outputs)
+    try:
+        with torch.device("meta"):
+            count = sum(parameter.numel() for parameter in spec.build(inputs, outputs).parameters())
+        if count <= MOST_NUMBERS:
+            return spec.build(inputs, outputs)
+    except (RuntimeError, TypeError, ArithmeticError, MemoryError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{spec} cannot be built for inputs {list(inputs)}, {outputs} outputs: {reason}") from error
+    raise ValueError(f"{spec} has {count} parameters, expected {MOST_NUMBERS} or fewer: make it narrower")
+
+
+def built_of_file(
+    spec: Spec | None, given: nn.Module | Spec | None, inputs: tuple[int, ...], outputs: int, path: Path
+) -> nn.Module:
+    """The net that the file at `path` is of: as `given` by the caller, else built by the `spec` in the file.
+
+    A file may come from anybody, and to import what it names would run it: code is imported where the caller names it.
+
+    Raises `ValueError` where the file names code and nothing is given.
+    """
+    if isinstance(given, nn.Module):
+        return given
+    if given is None and isinstance(spec, Imported):
+        raise ValueError(
+            f"{path} is of a net made by {spec.path!r}: code that is not in the file, nor imported on a file's word; "
+            f"if you trust it, name it: net=fewstep.Imported(path={spec.path!r}), on the command line --net {spec.path}"
+        )
+    spec = spec if given is None else given
+    assert spec is not None
+    return built(spec, inputs, outputs)
 
 
 def rebuilt(net: nn.Module, norm: Norm, head: str | None, tensors: Params) -> nn.Module:

@@ -1,10 +1,9 @@
 """A recipe: everything that decides a result, in one frozen value that is printed, stored and overridden."""
 
 import dataclasses
-import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 
@@ -23,6 +22,7 @@ from fewstep.algorithms.proto_maml import ProtoMAML
 from fewstep.algorithms.protonet import ProtoNet
 from fewstep.algorithms.r2d2 import R2D2
 from fewstep.algorithms.reptile import Reptile, read_in_batches
+from fewstep.conforming import conforming
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
 from fewstep.learner import Learner, learner_of
@@ -32,6 +32,7 @@ from fewstep.nets.imported import Imported
 from fewstep.nets.mlp import MLP
 from fewstep.nets.norm import Norm
 from fewstep.nets.resnet12 import ResNet12
+from fewstep.rebuilding import built
 from fewstep.tasks.augmentation import Augmentation, augmented
 from fewstep.tasks.images import ImageFolder
 from fewstep.tasks.omniglot import Omniglot
@@ -120,7 +121,7 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
             f"head has a fixed width; set train-tasks.ways and test-tasks.ways to the same number"
         )
     with seeding.seeded(seed, "net"):
-        net = recipe.net.build(source.train.inputs, source.train.outputs)
+        net = built(recipe.net, source.train.inputs, source.train.outputs)
     source = pretraining_on_classes(source, recipe.algorithm)
     ways = source.train.outputs
     learner = learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm, seed=seed, ways=ways).to("cpu")
@@ -166,14 +167,12 @@ def _goes_without_saying(field: dataclasses.Field[Any], value: Any) -> bool:
 def from_json(values: Any) -> Recipe:
     """The recipe that `to_json` wrote.
 
-    Raises `ValueError` for a field that does not exist or is missing, naming it.
+    Raises `ValueError` for a field that does not exist, is missing or holds what it cannot, naming it.
     """
     try:
-        recipe = _parse(values, Recipe, "recipe")
-    except (TypeError, KeyError) as error:
+        recipe: Recipe = conforming(values, Recipe, "recipe")
+    except ValueError as error:
         raise ValueError(f"not a recipe of this fewstep: {error}") from error
-    if not isinstance(recipe, Recipe):
-        raise ValueError(f"not a recipe of this fewstep: expected its fields, got {values!r}")
     return recipe
 
 
@@ -182,28 +181,5 @@ def net_from_json(values: Any) -> NetSpec:
 
     Raises `ValueError` for a kind or field that does not exist.
     """
-    net: NetSpec = _parse(values, NetSpec, "net")
+    net: NetSpec = conforming(values, NetSpec, "net")
     return net
-
-
-def _parse(value: Any, hint: Any, where: str) -> Any:
-    if isinstance(value, dict):
-        kinds = {kind.__name__: kind for kind in _dataclasses(hint)}
-        kind = kinds.get(value["kind"])
-        if kind is None:
-            raise ValueError(f"{where}: kind {value['kind']!r} is not one of {sorted(kinds)}")
-        hints = get_type_hints(kind)
-        unknown = set(value) - set(hints) - {"kind"}
-        if unknown:
-            raise ValueError(f"{where}: {kind.__name__} has no field {sorted(unknown)}; it has {sorted(hints)}")
-        return kind(**{n: _parse(v, hints[n], f"{where}.{n}") for n, v in value.items() if n != "kind"})
-    return tuple(_parse(item, hint, where) for item in value) if isinstance(value, list) else value
-
-
-def _dataclasses(hint: Any) -> tuple[Any, ...]:
-    """The dataclasses that a field may hold."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(kind for part in get_args(hint) for kind in _dataclasses(part))
-    if dataclasses.is_dataclass(hint):
-        return (hint,)
-    return ()

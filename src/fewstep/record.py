@@ -1,15 +1,14 @@
 """A run folder as it reads, with no data and no net: its recipe, its log and its result, as far as they go."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fewstep import recipe as recipes
-from fewstep.experiment import RESULT
 from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.recipe import Recipe
+from fewstep.result_file import Result, read_result
 from fewstep.run_folder import RECIPE, read_header
 
 
@@ -20,7 +19,7 @@ class Record:
     folder: Path
     header: dict[str, Any]
     rows: list[Row]
-    result: dict[str, Any] | None
+    result: Result | None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -80,12 +79,8 @@ def read_record(folder: Path) -> Record:
 
     Raises `ValueError` for a folder without a run, or with a damaged one.
     """
-    header, path = read_header(folder), folder / RESULT
-    try:
-        result = json.loads(path.read_text()) if path.exists() else None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    return Record(folder=folder, header=header, rows=read_metrics(folder / METRICS), result=result)
+    rows = read_metrics(folder / METRICS)
+    return Record(folder=folder, header=read_header(folder), rows=rows, result=read_result(folder))
 
 
 def records_in(folder: Path) -> list[Record]:

@@ -1,33 +1,67 @@
 """What a run has left in its folder: what `recipe.json` says, and what was learned."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from fewstep import recipe as recipes
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Meta
+from fewstep.formats import check_format
 from fewstep.journal import AMONG_BEST, BEST, METRICS, among_best_path, best_updates, checkpoints, read_metrics
+from fewstep.json_file import read_json
 from fewstep.mapping import Mapping
 
 FORMAT = 1
+"""Of the folder as a whole; `fewstep.formats` says when it is raised. Checkpoints have one of their own."""
 RECIPE = "recipe.json"
 
 
+class _Formatted(TypedDict):
+    format: Any
+
+
+class _Check(TypedDict):
+    name: str
+    verdict: Literal["ok", "note", "wrong", "leak"]
+    finding: str
+
+
+class _Audit(TypedDict):
+    order: Literal[1, 2] | None
+    checks: list[_Check]
+
+
+class _Data(TypedDict):
+    train: dict[str, Any]
+    test: dict[str, Any]
+
+
+class _Always(TypedDict):
+    recipe: dict[str, Any]
+    seed: int
+    device: str
+    mapping: dict[str, Any]
+    data: _Data
+    audit: _Audit
+    versions: dict[str, str | None]
+
+
+class _Header(_Always, total=False):
+    """What `recipe.json` holds."""
+
+    ranks: int
+
+
 def read_header(folder: Path) -> dict[str, Any]:
-    """`recipe.json`."""
+    """`recipe.json`.
+
+    Raises `ValueError` for a folder without one, and for one that is damaged or of another format.
+    """
     path = folder / RECIPE
     if not path.exists():
         raise ValueError(f"{folder} holds no run: there is no {path}")
-    try:
-        header: dict[str, Any] = json.loads(path.read_text())
-        found = header["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if found != FORMAT:
-        raise ValueError(f"{path} has format {found}, this fewstep reads format {FORMAT}; use the one that wrote it")
-    if missing := {"recipe", "seed", "device", "mapping", "data", "audit"} - set(header):
-        raise ValueError(f"{path} is damaged: it has no {', '.join(sorted(missing))}")
+    check_format(path, read_json(path, _Formatted)["format"], FORMAT, "run folders")
+    header: dict[str, Any] = read_json(path, _Header)
     try:
         recipes.from_json(header["recipe"])
     except ValueError as error:

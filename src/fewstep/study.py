@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from fewstep import recipes
 from fewstep.durable import replace_file
+from fewstep.json_file import read_json
 from fewstep.recipe import Recipe
 from fewstep.record import Record, records_in
 
@@ -148,9 +149,12 @@ def records_by_system(study: Study, folder: Path) -> dict[str, list[Record]]:
 
 
 def read_errors(folder: Path) -> dict[str, str]:
-    """What stopped runs of the study in `folder`, by the names of the runs."""
+    """What stopped runs of the study in `folder`, by the names of the runs.
+
+    Raises `ValueError` where the file is damaged.
+    """
     path = folder / ERRORS
-    errors: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    errors: dict[str, str] = read_json(path, dict[str, str]) if path.exists() else {}
     return errors
 
 

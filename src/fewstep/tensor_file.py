@@ -12,10 +12,12 @@ from torch import Tensor
 
 from fewstep.core import Meta, Params
 from fewstep.durable import replace_file
+from fewstep.formats import check_format
 
 Kind = Literal["adapted model", "learner"]
 
 FORMATS: dict[Kind, int] = {"adapted model": 1, "learner": 1}
+"""`fewstep.formats` says when one is raised."""
 
 
 class Contents(NamedTuple):
@@ -39,16 +41,19 @@ def write_contents(path: Path, contents: Contents) -> None:
 
 
 def read_contents(path: Path) -> Contents:
-    """What `write_contents` wrote.
+    """What `write_contents` wrote. What the file holds is data: nothing in it is run or imported.
 
     Raises `ValueError` for a file that is damaged, and `KeyError` for one whose tensors fewstep did not write.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["fewstep"])
-            return Contents(header, {name: torch.clone(file.get_tensor(name)) for name in file.keys()})  # noqa: SIM118
-    except SafetensorError as error:
+            tensors = {name: torch.clone(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, RecursionError) as error:
         raise ValueError(str(error)) from error
+    if odd := [name for name, tensor in tensors.items() if tensor.is_complex()]:
+        raise ValueError(f"'{odd[0]}' holds complex numbers, which fewstep never writes")
+    return Contents(header, tensors)
 
 
 def by_path(meta: Meta) -> Params:
@@ -93,11 +98,7 @@ def read_tensors(path: Path, kind: Kind) -> Contents:
         raise ValueError(f"{path} is damaged, or no file of fewstep: expected its {kind} ({error})") from error
     if not isinstance(header, dict) or header.get("kind") != kind:
         raise ValueError(f"{path} holds {_what(header)}, expected fewstep's {kind}")
-    if header.get("format") != FORMATS[kind]:
-        raise ValueError(
-            f"{path} has format {header.get('format')} of fewstep's {kind}, this fewstep reads format {FORMATS[kind]}; "
-            f"open it with the fewstep that wrote it ({header.get('versions', {}).get('fewstep', 'unknown')})"
-        )
+    check_format(path, header.get("format"), FORMATS[kind], f"{kind}s")
     return Contents(header, tensors)
 
 

@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fewstep import recipe as recipes
 from fewstep import seeding
-from fewstep.core import Meta
 from fewstep.evaluation import at_test
 from fewstep.journal import put_meta
 from fewstep.learner import Learner, learner_of
 from fewstep.learner_file import Packed, read_learner, shipped, shipped_for_values
 from fewstep.nearest import nearest
-from fewstep.recipe import Recipe, TaskSpec
+from fewstep.rebuilding import built, built_of_file
+from fewstep.recipe import NetSpec, Recipe, TaskSpec
 from fewstep.run_folder import read_header, read_selected
 from fewstep.tasks.preprocessing import Preprocessing
 from fewstep.tasks.sinusoid import Sinusoid
@@ -36,19 +37,26 @@ class Trained:
         return _preprocessing(self.recipe)
 
 
-def read_trained(source: str | Path, *, device: torch.device | str = "cpu") -> Trained:
+def read_trained(
+    source: str | Path, *, net: nn.Module | NetSpec | None = None, device: torch.device | str = "cpu"
+) -> Trained:
     """The learner of a run folder, of a learner file or, by its name, of the package; no data are read.
 
-    Raises `ValueError` where there is none, with the names that there are, and for a run that has learned nothing yet.
+    `net` is needed for a learner file that names a net by import path, which no file may have imported: an instance of
+    it, or `Imported(path=...)`. A run folder is one's own, and its net is imported.
+
+    Raises `ValueError` where there is none, with the names that there are, for a run that has learned nothing yet, and
+    for a learner file whose net is not given.
     """
     path = Path(source)
     if path.is_dir():
-        return _of(pack(path, ""), path, device)
+        packed = pack(path, "")
+        return _of(packed, path, device, packed.recipe.net if net is None else net)
     if path.is_file():
-        return _of(read_learner(path), path, device)
+        return _of(read_learner(path), path, device, net)
     images, values = shipped(), shipped_for_values()
     if (found := (images | values).get(str(source))) is not None:
-        return _of(read_learner(found), found, device)
+        return _of(read_learner(found), found, device, net)
     there = f"{', '.join(images)} for images, {', '.join(values)} for values"
     raise ValueError(
         f"{source} is no run folder, no learner file and no learner's name: the package has {there}"
@@ -58,7 +66,9 @@ def read_trained(source: str | Path, *, device: torch.device | str = "cpu") -> T
 
 def untrained(recipe: Recipe) -> Learner:
     """The learner that a training of `recipe` on seed 0 begins with, as it would be tested."""
-    return at_test(_initial(recipe), recipe.evaluation)
+    with seeding.seeded(0, "net"):
+        net = built(recipe.net, _inputs(recipe.test_tasks), _ways(recipe))
+    return at_test(_initial(recipe, net), recipe.evaluation)
 
 
 def pack(folder: Path, accuracy: str) -> Packed:
@@ -71,25 +81,22 @@ def pack(folder: Path, accuracy: str) -> Packed:
     return Packed(recipes.from_json(header["recipe"]), meta, accuracy)
 
 
-def _of(packed: Packed, source: Path, device: torch.device | str) -> Trained:
+def _of(packed: Packed, source: Path, device: torch.device | str, given: nn.Module | NetSpec | None) -> Trained:
+    recipe = packed.recipe
+    with seeding.seeded(0, "net"):
+        net = built_of_file(recipe.net, given, _inputs(recipe.test_tasks), _ways(recipe), source)
+    learner = _initial(recipe, net)
+    put_meta(learner, packed.meta, source)
     return Trained(
-        recipe=packed.recipe,
-        learner=_learner(packed.recipe, packed.meta, source, device),
+        recipe=recipe,
+        learner=at_test(learner, recipe.evaluation).on(device),
         steps=packed.recipe.evaluation.steps,
         accuracy=packed.accuracy,
     )
 
 
-def _learner(recipe: Recipe, meta: Meta, source: Path, device: torch.device | str) -> Learner:
-    learner = _initial(recipe)
-    put_meta(learner, meta, source)
-    return at_test(learner, recipe.evaluation).on(device)
-
-
-def _initial(recipe: Recipe) -> Learner:
-    """The learner at the start, its net built from what the recipe says of its tasks."""
-    with seeding.seeded(0, "net"):
-        net = recipe.net.build(_inputs(recipe.test_tasks), _ways(recipe))
+def _initial(recipe: Recipe, net: nn.Module) -> Learner:
+    """The learner at the start."""
     return learner_of(net, recipe.algorithm, loss=recipe.loss, norm=recipe.norm).to("cpu")
 
 

@@ -583,7 +583,7 @@ def test_a_run_of_another_format_is_an_error_with_both_numbers(cli, copied):
     (copied / "recipe.json").write_text(json.dumps({**header, "format": 99}))
     told = cli("evaluate", copied)
     assert told.code == 1
-    assert "has format 99, this fewstep reads format 1" in told.err
+    assert "was written by a newer fewstep (run folders of format 99, this reads 1): upgrade fewstep" in told.err
 
 
 def test_an_edited_recipe_does_not_take_the_checkpoints_of_the_old(cli, copied):

@@ -12,7 +12,7 @@ import tyro
 
 from fewstep import api
 from fewstep.adapted import Adapted
-from fewstep.cli.options import DataRoot, Device
+from fewstep.cli.options import DataRoot, Device, Net, imported
 from fewstep.exporting import SUFFIXES, Kind
 from fewstep.measured import Accuracy, accuracy_of
 from fewstep.tasks.cache import data_root
@@ -41,6 +41,7 @@ class AdaptArguments:
     export: tuple[Kind, ...] = ()
     """write the net beside OUT as well: onnx, for other programs (OUT.onnx), torch, a program of torch.export
     (OUT.pt2)"""
+    net: Net = None
     device: Device = "cpu"
     data_root: DataRoot = None
 
@@ -48,7 +49,7 @@ class AdaptArguments:
 def main(words: Sequence[str]) -> int:
     """Parse, adapt, say what the model is, save."""
     arguments = tyro.cli(AdaptArguments, prog="fewstep adapt", args=list(words))
-    source = read_trained(arguments.run, device=arguments.device)
+    source = read_trained(arguments.run, net=imported(arguments.net), device=arguments.device)
     steps = source.steps if arguments.steps is None else arguments.steps
     accuracy = _accuracy(arguments, source, steps)
     source = dataclasses.replace(source, steps=steps, accuracy=accuracy.line)

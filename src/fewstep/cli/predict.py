@@ -12,7 +12,7 @@ import tyro
 
 from fewstep.adapted import Adapted, Prediction
 from fewstep.adapted_file import load
-from fewstep.cli.options import Device
+from fewstep.cli.options import Device, Net, imported
 from fewstep.tasks.preprocessing import image_files
 
 SHOWN = 3
@@ -37,6 +37,7 @@ class PredictArguments:
     """write a table too: image, class, novelty, then a column for every class's probability"""
     json: bool = False
     """print everything as JSON"""
+    net: Net = None
     device: Device = "cpu"
 
 
@@ -46,7 +47,7 @@ def main(words: Sequence[str]) -> int:
     images = [file for path in arguments.images for file in (image_files(path) if path.is_dir() else [path])]
     if not images:
         raise ValueError("predict needs images: fewstep predict FILE IMG...")
-    model: Any = load(arguments.model, device=arguments.device)
+    model: Any = load(arguments.model, net=imported(arguments.net), device=arguments.device)
     adapted: Adapted = model.fewstep
     predicted: dict[Path, Prediction] = {}
     for first in range(0, len(images), BATCH):

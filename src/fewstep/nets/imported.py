@@ -13,7 +13,13 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """`path="my_module:Net"`: a class or function that makes an `nn.Module` of so many outputs."""
+    """`path="my_module:Net"`: a class or function that makes an `nn.Module` of so many outputs.
+
+    To build it runs that module. So it is built where a caller names it, and for run folders, which are one's own:
+    `fewstep resume` and whatever else takes a RUN imports the code that is trained there. Do not use a run folder of
+    somebody whose code you would not run. Learner files and adapted models are for passing on: what they name is not
+    imported.
+    """
 
     path: str
     """my_module:Net, called with the number of outputs; with inputs=(channels, height, width) too where it takes it"""

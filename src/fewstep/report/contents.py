@@ -1,16 +1,12 @@
 """What the page says of a run, in words and numbers."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fewstep.experiment import Experiment
 from fewstep.journal import Row, best_update
 from fewstep.nets.norm import has_batch_norm
-
-Result = dict[str, Any]
-"""What `result.json` holds."""
+from fewstep.result_file import Result
 
 
 class StepScore(NamedTuple):
@@ -30,14 +26,6 @@ def plain(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return str(value)
-
-
-def read_result(path: Path) -> Result | None:
-    """`result.json`, None where the run has not been tested."""
-    if not path.exists():
-        return None
-    result: Result = json.loads(path.read_text())
-    return result
 
 
 def result_lines(result: Result | None) -> list[tuple[str, str]]:

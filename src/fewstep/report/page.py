@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewstep.durable import replace_file
-from fewstep.experiment import RESULT, Experiment
+from fewstep.experiment import Experiment
 from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.learner import Learner
 from fewstep.recipe import to_json
@@ -12,6 +12,7 @@ from fewstep.report import adaptation, contents, curves, sheet
 from fewstep.report.picture import Picture
 from fewstep.report.reproduce import fields, resume_command, train_command
 from fewstep.report.template import template
+from fewstep.result_file import read_result
 from fewstep.run_folder import read_header
 from fewstep.tasks.sinusoid import Sinusoid
 
@@ -25,7 +26,7 @@ def write(experiment: Experiment, learner: Learner) -> Path:
     """
     folder = experiment.folder
     rows = read_metrics(folder / METRICS)
-    result = contents.read_result(folder / RESULT)
+    result = read_result(folder)
     updates = max((int(row["update"]) for row in rows), default=0)
     page = template("page.html.jinja").render(
         recipe=experiment.recipe,

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fewstep.experiment import RESULT
 from fewstep.journal import METRICS
 from fewstep.lock import is_locked
+from fewstep.result_file import RESULT
 from fewstep.run_folder import RECIPE
 from fewstep.web.answers import NotThereError
 from fewstep.web.run_log import RunLog

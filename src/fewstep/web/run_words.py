@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from fewstep import recipe as recipes
-from fewstep.experiment import RESULT
 from fewstep.journal import best_update
 from fewstep.recipe import Recipe
 from fewstep.report.contents import duration, result_lines, step_scores
 from fewstep.report.reproduce import fields, resume_command
+from fewstep.result_file import RESULT
 from fewstep.run_folder import read_header
 from fewstep.web.run_folders import is_training
 from fewstep.web.run_log import Curve, RunLog, curve_of
