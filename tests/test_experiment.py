@@ -56,6 +56,14 @@ def test_the_log_begins_with_the_audit_and_the_result_names_the_seed_of_training
     assert (result["training_seed"], result["seed"]) == (3, 0)  # the latter is that of the list of test tasks
 
 
+def test_a_log_that_a_crash_came_before_begins_with_the_audit_too(tmp_path):
+    create(SINUSOIDS, tmp_path)
+    begun = (tmp_path / METRICS).read_text()
+    (tmp_path / METRICS).unlink()
+    experiment.train(experiment.load(tmp_path, data_root=Path("unused")))
+    assert (tmp_path / METRICS).read_text().startswith(begun)
+
+
 def test_a_negative_seed_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ValueError, match="seed=-1: expected 0 or more"):
         create(SINUSOIDS, tmp_path / "run", seed=-1)

@@ -19,6 +19,7 @@ from fewstep.card import Card
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Examples
 from fewstep.digest import digest
+from fewstep.durable import make_folder
 from fewstep.evaluation import Evaluation, Result
 from fewstep.foreign.audit import TaskMaker, audit_foreign
 from fewstep.foreign.learner import Foreign
@@ -204,7 +205,7 @@ def _as_on_first(net: nn.Module, ranks: Ranks) -> nn.Module:
 def _begin(learner: Learner, tasks: Splits, seed: int, folder: Path | None, mapping: Mapping | None) -> Mapping | None:
     """Make the folder; audit a learner that starts. The mapping as given, or of the run that the folder holds."""
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         mapping = mapping or _mapping_of(folder)
     if folder is None or not checkpoints(folder):
         with locked(folder):

@@ -14,7 +14,7 @@ from fewstep.auditing import audit
 from fewstep.autotune import available_threads, choose_mapping
 from fewstep.card import Card
 from fewstep.core import Meta, map_tensors
-from fewstep.durable import replace_file
+from fewstep.durable import make_folder, replace_file
 from fewstep.evaluation import Result, evaluate
 from fewstep.journal import METRICS, begin_log, checkpoints, put_meta
 from fewstep.learner import Learner
@@ -88,7 +88,7 @@ def create(
         ranks=ranks,
     )
     if ranks.is_first:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         replace_file(folder / RECIPE, json.dumps(_header(experiment), indent=2).encode())
         begin_log(folder, card)
     return experiment
@@ -139,6 +139,8 @@ def train(experiment: Experiment, watch: Watch | None = None) -> Run:
             "begun with %d processes and going on with %d: the sums over tasks round differently from here on",
             *(experiment.begun_with, experiment.ranks.count),
         )
+    if experiment.ranks.is_first and not (experiment.folder / METRICS).exists():  # a crash came before it was begun
+        begin_log(experiment.folder, experiment.card)
     return train_run(
         experiment.built.learner,
         experiment.built.splits,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fewstep.durable import discard_leftovers
 from fewstep.evaluation import Evaluation, evaluate
 from fewstep.journal import Journal, Row
 from fewstep.learner import Learner
@@ -78,6 +79,8 @@ def train_run(
 
     asks = (watch.must_stop, is_late)
     with locked(folder), Workers(learner.model, mapping, seed=seed, ranks=ranks, asks=asks) as workers:
+        if folder is not None:
+            discard_leftovers(folder, idle_seconds=0)  # nobody else trains here
         journal = Journal(
             learner, training, identity=identity, about=about or {}, folder=folder, kept_best=evaluation.ensemble
         )

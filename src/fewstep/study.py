@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fewstep import recipes
-from fewstep.durable import replace_file
+from fewstep.durable import make_folder, replace_file
 from fewstep.json_file import read_json
 from fewstep.recipe import Recipe
 from fewstep.record import Record, records_in
@@ -165,5 +165,5 @@ def note_error(folder: Path, name: str, error: str | None) -> None:
         return
     if error is not None:
         errors[name] = error
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     replace_file(folder / ERRORS, json.dumps(errors, indent=2).encode())

@@ -641,6 +641,15 @@ def test_a_reader_that_goes_away_is_no_error():
     assert told.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_output_that_takes_nothing_is_one_line_of_error():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "fewstep", "--version"]
+        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert told.returncode == 1
+    assert re.fullmatch(r"fewstep: error: .*No space left on device\n", told.stderr)
+
+
 # Choices of data, net and recipe
 
 

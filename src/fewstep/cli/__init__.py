@@ -29,32 +29,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error or a leak, 2 for wrong usage, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in words
-    words = [word for word in words if word != DEBUG]
+    return _heard(_run([word for word in words if word != DEBUG], debug=debug))
+
+
+def _run(words: Sequence[str], *, debug: bool) -> int:
+    try:
+        return _verb(words)
+    except SystemExit as stop:  # tyro ends this way for --help and for wrong usage
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return _fail("interrupted", code=130)
+    except BrokenPipeError:  # the reader has gone: `fewstep ... | head`
+        return 0
+    except (ValueError, OSError, ArithmeticError) as error:
+        if debug:
+            raise
+        return _fail(_words_of(error))
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error} (run again with {DEBUG} to see where)")
+
+
+def _verb(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         return _say(_help(), code=0 if words else 2)
     if words[0] == "--version":
         return _say(f"fewstep {importlib.import_module('importlib.metadata').version('fewstep')}")
     if words[0] not in VERBS:
         return _fail(f"there is no verb '{words[0]}'{nearest(words[0], VERBS)} (`fewstep --help` lists them)", code=2)
+    code: int = importlib.import_module(f"fewstep.cli.{words[0]}").main(words[1:])
+    return code
+
+
+def _words_of(error: Exception) -> str:
+    """What an error says, without the number of an `OSError`."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _heard(code: int) -> int:
+    """The exit code once all that was said is out; 1 where the standard output took not all of it, as a full disk."""
     try:
-        verb = importlib.import_module(f"fewstep.cli.{words[0]}")
-        code: int = verb.main(words[1:])
-        return code
-    except SystemExit as stop:  # tyro ends this way for --help and for wrong usage
-        return stop.code if isinstance(stop.code, int) else 2
-    except KeyboardInterrupt:
-        return _fail("interrupted", code=130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: `fewstep ... | head`
-        return 0
-    except (ValueError, OSError, ArithmeticError) as error:
-        if debug:
-            raise
-        return _fail(str(error))
-    except Exception as error:
-        if debug:
-            raise
-        return _fail(f"unexpected {type(error).__name__}: {error} (run again with {DEBUG} to see where)")
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more, and complain
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            return _fail(f"cannot write to the standard output: {error.strerror}")
+    return code
 
 
 def _help() -> str:

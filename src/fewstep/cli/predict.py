@@ -1,6 +1,7 @@
 """`fewstep predict FILE IMG...`: which class of its support set each image is of."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import tyro
 from fewstep.adapted import Adapted, Prediction
 from fewstep.adapted_file import load
 from fewstep.cli.options import Device, Net, imported
+from fewstep.durable import replace_file
 from fewstep.tasks.preprocessing import image_files
 
 SHOWN = 3
@@ -79,8 +81,9 @@ def _as_json(predicted: dict[Path, Prediction]) -> str:
 
 
 def _write_table(path: Path, predicted: dict[Path, Prediction], classes: Sequence[str]) -> None:
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["image", "class", "novelty", *classes])
-        for image, one in predicted.items():
-            table.writerow([image, one.name, one.novelty, *(one.probabilities[name] for name in classes)])
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(["image", "class", "novelty", *classes])
+    for image, one in predicted.items():
+        table.writerow([image, one.name, one.novelty, *(one.probabilities[name] for name in classes)])
+    replace_file(path, text.getvalue().encode())

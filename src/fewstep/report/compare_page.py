@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewstep.comparison import Pair
+from fewstep.durable import make_folder
 from fewstep.record import Record
 from fewstep.report import together
 from fewstep.report.document import Code, Document, Pictures, Section, Table, Words, write_html, write_markdown
@@ -25,7 +26,7 @@ INTERVALS = (
 
 def write(records: Sequence[Record], pairs: Sequence[Pair], out: Path) -> Path:
     """Write page, Markdown and figures into `out`; returns the page's path."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     scores, differences = tables(records, pairs)
     metric, entries = records[0].metric, _entries(records)
     lines = [Line(entry.label, entry.records, entry.place) for entry in entries]

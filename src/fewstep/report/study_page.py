@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewstep import recipes
-from fewstep.durable import replace_file
+from fewstep.durable import make_folder, replace_file
 from fewstep.record import Record
 from fewstep.report.document import Block, Code, Document, Section, Words, write_html, write_markdown
 from fewstep.report.study_json import summary
@@ -33,7 +33,7 @@ INTERVALS = (
 def write(study: Study, folder: Path) -> Path:
     """Draw what there is in `folder`: page, Markdown, figures and JSON; returns the page's path."""
     entries = _entries(study, folder)
-    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    make_folder(folder / FIGURES)
     document = Document(
         kicker="fewstep study",
         title=study.title,

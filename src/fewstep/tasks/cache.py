@@ -12,7 +12,7 @@ import numpy.typing as npt
 import platformdirs
 
 from fewstep.digest import digest
-from fewstep.durable import replace_file
+from fewstep.durable import discard_leftovers, make_folder, replace_file
 
 
 class NamedClasses(NamedTuple):
@@ -50,8 +50,12 @@ def _open(array_path: Path, names_path: Path) -> NamedClasses:
 
 
 def _store(classes: NamedClasses, array_path: Path, names_path: Path) -> None:
-    array_path.parent.mkdir(parents=True, exist_ok=True)
     array = io.BytesIO()
     np.save(array, classes.images)
-    replace_file(names_path, json.dumps(classes.names).encode())
-    replace_file(array_path, array.getvalue())
+    try:
+        make_folder(array_path.parent)
+        discard_leftovers(array_path.parent)
+        replace_file(names_path, json.dumps(classes.names).encode())
+        replace_file(array_path, array.getvalue())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; FEWSTEP_CACHE=FOLDER puts the cache elsewhere") from error

@@ -14,6 +14,8 @@ from typing import BinaryIO, cast
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from fewstep.durable import sync_folder
+
 _CHUNK_BYTES = 1 << 16
 
 
@@ -44,6 +46,7 @@ def download(
         except DownloadError as error:
             raise DownloadError(f"{error}; {_by_hand(url, path)}") from error
         partial.replace(path)
+        sync_folder(path.parent)
 
 
 def html_title(head: bytes) -> str | None:

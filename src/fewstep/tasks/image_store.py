@@ -6,7 +6,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fewstep.durable import replace_folder
+from fewstep.durable import discard_leftovers, make_folder, path_aside, replace_folder
 from fewstep.tasks.split_contents import SPLITS, Contents, Piece, Pixels
 
 FORMAT = 1
@@ -106,8 +105,10 @@ def _count(contents: Contents, split: str) -> int:
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
     """A folder beside `folder`, removed at the end if it is still there."""
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    aside.mkdir(parents=True)
+    make_folder(folder.parent)
+    discard_leftovers(folder.parent, folder.name)
+    aside = path_aside(folder)
+    aside.mkdir()
     try:
         yield aside
     finally:
