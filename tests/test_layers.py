@@ -18,6 +18,7 @@ MOST_LINES = 250
 LAYERS = (
     "core allocation seeding card conforming digest durable formats lock log_rows nearest versions",
     "inner.rates inner.settings",
+    "tasks.opened_image",
     "tasks.preprocessing tasks.restricted_pickle novelty exporting json_file tensor_file",
     "differentiation tracing result_file inner.optimizer inner.conjugate_gradient foreign.learner tasks.preflight",
     "nets.convolution nets.following nets.norm nets.conv4 nets.mlp nets.resnet12 nets.imported",

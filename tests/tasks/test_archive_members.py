@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fewstep.tasks import archive_members
 from fewstep.tasks.archive_members import opened
 from published_builders import tarred, write, zipped
 
@@ -111,3 +112,34 @@ def test_a_member_that_does_not_match_its_checksum_is_named(tmp_path: Path):
     packed = bytearray(zipped({"a.txt": bytes(range(256))}))
     packed[60] ^= 0xFF
     assert "a.txt is damaged" in refused(write(tmp_path, {"a.zip": bytes(packed)}) / "a.zip")
+
+
+def test_a_tar_that_unpacks_to_much_more_than_it_is_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_members, "ROOM_BYTES", 1 << 10)
+    (tmp_path / "bomb.tgz").write_bytes(tarred({"zeros": bytes(1 << 20)}, "w:gz"))
+    with (
+        pytest.raises(ValueError, match=r"bomb\.tgz unpacks to 1048576 bytes or more in 1 files.*a decompression bomb"),
+        opened(tmp_path / "bomb.tgz"),
+    ):
+        pass
+
+
+def test_a_tar_whose_headers_are_a_bomb_is_refused_before_they_are_read(tmp_path):
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 40
+    (tmp_path / "bomb.tar").write_bytes(info.tobuf() + bytes(1 << 14))
+    with pytest.raises(ValueError, match=r"bomb\.tar"), opened(tmp_path / "bomb.tar"):
+        pass
+
+
+def test_a_sparse_member_whose_bytes_are_not_there_is_refused(tmp_path):
+    info = tarfile.TarInfo("sparse")
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf())
+    header[386:398], header[398:410] = b"00000000000\0", b"00000000000\0"
+    header[483:495] = b"77777777777\0"  # 8 GiB, of which nothing is there
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    (tmp_path / "sparse.tar").write_bytes(bytes(header) + bytes(1 << 14))
+    with pytest.raises(ValueError, match="is a link or a device"), opened(tmp_path / "sparse.tar"):
+        pass

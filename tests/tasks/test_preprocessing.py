@@ -62,3 +62,28 @@ def test_a_drawing_of_omniglot_read_as_a_file_equals_the_one_of_the_protocols_ta
     assert torch.equal(
         spec.preprocessing.read([tmp_path / "drawing.png"])[0], 1 - expected if tasks.inverted else expected
     )
+
+
+def test_an_image_of_more_pixels_than_fit_is_refused_by_its_size_before_any_is_decoded(tmp_path):
+    """A monster of a few kilobytes: 8193 × 8192 pixels of one colour."""
+    Image.new("1", (8193, 8192)).save(tmp_path / "monster.png")
+    with pytest.raises(ValueError, match=r"monster\.png does not decode.*8193×8192 pixels, expected 67108864 or fewer"):
+        Preprocessing(size=8, color="L").decode(tmp_path / "monster.png")
+
+
+def test_what_is_in_a_file_counts_and_postscript_is_not_looked_at(tmp_path):
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    (tmp_path / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    with pytest.raises(ValueError, match=r"a\.png does not decode as an image \(cannot identify image file the file\)"):
+        Preprocessing(size=8, color="L").decode(tmp_path / "a.png")
+
+
+def test_errors_of_decoders_that_are_no_oserrors_name_the_file_too(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[16:20] = (0).to_bytes(4, "big")  # a width of 0, which its checksum denies
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.png does not decode as an image"):
+        Preprocessing(size=8, color="L").decode(tmp_path / "a.png")

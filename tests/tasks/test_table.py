@@ -185,3 +185,16 @@ def test_a_table_trains_at_once(shops):
     tasks = data.tasks(shots=3, queries=4, order="given")
     run = fewstep.train(torch.nn.Linear(3, 1), fewstep.MAML(inner_lr=0.1), tasks, updates=2, loss="mean_squared_error")
     assert fewstep.evaluate(run, tasks.test, count=4).metric == "mse"
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", "\n", '"'])
+def test_a_delimiter_is_one_character(tmp_path, delimiter):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="expected one character"):
+        fewstep.from_csv(tmp_path / "t.csv", target="b", delimiter=delimiter)
+
+
+def test_a_cell_longer_than_any_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n" + "x" * 200_000 + ",2\n")
+    with pytest.raises(ValueError, match=r"t\.csv is no table of texts and numbers \(field larger than"):
+        fewstep.from_csv(tmp_path / "t.csv", target="b")

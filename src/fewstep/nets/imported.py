@@ -50,8 +50,8 @@ class Imported:
             sys.path.insert(0, str(Path.cwd()))
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, SyntaxError) as error:
-            raise ValueError(f"net.path={self.path!r} cannot be imported: {error}") from error
+        except Exception as error:  # whatever the module raises while it is run
+            raise ValueError(f"net.path={self.path!r} cannot be imported: {error} ({type(error).__name__})") from error
 
     def _arguments(
         self, make: Callable[..., Any], inputs: tuple[int, ...], outputs: int

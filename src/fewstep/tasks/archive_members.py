@@ -19,6 +19,25 @@ DAMAGE = (OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipf
 """What reading a damaged archive raises."""
 
 
+MOST_PER_BYTE, ROOM_BYTES, MOST_FILES = 100, 1 << 30, 1 << 22
+"""What a tar may unpack to, by its own size and beside that: pictures hardly shrink, arrays of them a few times."""
+MOST_HEADER_BYTES = 1 << 20
+_MORE_HEADER = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+
+
+class _Header(tarfile.TarInfo):
+    """The header of a tar's member, which may say that so many bytes of headers follow: they are read at once."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size > MOST_HEADER_BYTES and self.type in _MORE_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        made: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # meant for subclasses, says tarfile
+        return made
+
+
 class Member(NamedTuple):
     """One file, `path` below `source` with forward slashes, of `size` bytes unpacked."""
 
@@ -79,7 +98,7 @@ def _members(source: Path, archives: ExitStack) -> list[Member]:
         if zipfile.is_zipfile(source):
             return list(_of_zip(archives.enter_context(zipfile.ZipFile(source)), source))
         if _is_tar(source):
-            return list(_of_tar(archives.enter_context(tarfile.open(source)), source))
+            return list(_of_tar(archives.enter_context(tarfile.open(source, tarinfo=_Header)), source))
     except DAMAGE as error:
         raise ValueError(f"{source} is truncated or damaged ({error}); download it again") from error
     raise ValueError(f"{source} {_what_instead(source)}, expected a folder, or a zip or tar archive; download it again")
@@ -129,9 +148,16 @@ def _of_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[Member]:
 
 
 def _of_tar(archive: tarfile.TarFile, source: Path) -> Iterator[Member]:
-    for info in archive:
+    most, unpacked = MOST_PER_BYTE * source.stat().st_size + ROOM_BYTES, 0
+    for number, info in enumerate(archive):
         path = info.name.removeprefix("./")
-        _refuse(source, path, is_special=not (info.isfile() or info.isdir()))
+        _refuse(source, path, is_special=info.issparse() or not (info.isfile() or info.isdir()))
+        unpacked += info.size
+        if unpacked > most or number > MOST_FILES:
+            raise ValueError(
+                f"{source} unpacks to {unpacked} bytes or more in {number + 1} files, expected {most} in "
+                f"{MOST_FILES} or fewer; it is something else, or a decompression bomb: do not use it"
+            )
         if info.isfile() and not _is_junk(path):
             yield Member(source, path, info.size, cast(Callable[[], IO[bytes]], partial(archive.extractfile, info)))
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from fewstep.tasks.omniglot_layout import (
     open_members,
     replace_advice,
 )
+from fewstep.tasks.opened_image import opened_image
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -34,15 +34,6 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _MODES = ("1", "L", "P", "RGB")  # those that convert to grey without guessing
-_UNDECODABLE = (  # what Pillow raises on bytes that are no sound PNG
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
 
 
 class PartReport(NamedTuple):
@@ -146,14 +137,14 @@ def _drawings(members: list[Member], layout: Layout, part: Part, source: Path) -
 def _decode(member: Member, part: Part, source: Path) -> Image.Image:
     """A grey image: Pillow resamples 1-bit images by nearest, whatever filter it is asked for."""
     try:
-        with Image.open(io.BytesIO(member.load()), formats=("PNG",)) as image:
+        with opened_image(io.BytesIO(member.load()), ("PNG",)) as image:
             if image.size == (SIDE, SIDE) and image.mode in _MODES:
                 grey: Image.Image = image.convert("L")
                 return grey
             wrong = f"is {image.size[0]}x{image.size[1]} of mode {image.mode}"
     except ArchiveError:
         raise
-    except _UNDECODABLE as error:
+    except ValueError as error:
         raise _bad_image(member, f"does not decode ({error})", part, source) from error
     raise _bad_image(member, wrong, part, source)
 

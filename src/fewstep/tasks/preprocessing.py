@@ -11,8 +11,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
+
+from fewstep.tasks.opened_image import opened_image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Of the files that are taken for images."""
@@ -42,16 +44,16 @@ class Preprocessing:
     def decode(self, file: Path) -> npt.NDArray[np.uint8]:
         """The image `uint8 [C, S, S]`, of any size and mode; not yet inverted.
 
-        Raises `ValueError` for a file that does not decode, by its name.
+        Raises `ValueError` for a file that does not decode or is too large, by its name.
         """
         filters = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
         try:
-            with Image.open(file) as image:
+            with opened_image(file) as image:
                 converted = _plain(image).convert(self.color)
                 resized = converted.resize((self.size, self.size), filters[self.resampling])
         except FileNotFoundError as error:
             raise ValueError(f"there is no file {file}") from error
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        except (ValueError, OSError) as error:
             raise ValueError(f"{file} does not decode as an image ({error}); repair or remove it") from error
         array = np.asarray(resized, dtype=np.uint8)
         return array[None] if self.color == "L" else np.moveaxis(array, -1, 0)

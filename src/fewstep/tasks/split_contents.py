@@ -1,7 +1,6 @@
 """What somebody's archive holds of each split, and its images one piece after the other."""
 
 import io
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -11,13 +10,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from fewstep.tasks.archive_members import Member
+from fewstep.tasks.opened_image import opened_image
 
 Pixels = npt.NDArray[np.uint8]
 SPLITS = ("train", "val", "test")
 
 LARGEST_IMAGE_BYTES = 1 << 25
-MOST_PIXELS = 1 << 26
-"""Of one image: the largest of ImageNet have about half as many."""
 
 
 class Piece(NamedTuple):
@@ -80,12 +78,10 @@ def contents_of_files(
 def decoded(data: bytes, size: int, name: str) -> Pixels:
     """A JPEG or PNG as colours `[size, size, 3]`. Raises `ValueError` that begins with `name` where it is neither."""
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width}×{image.height} pixels, expected {MOST_PIXELS} or fewer")
+        with opened_image(io.BytesIO(data), ("JPEG", "PNG")) as image:
             colours = image.convert("RGB")
             if colours.size != (size, size):
                 colours = colours.resize((size, size), Image.Resampling.LANCZOS)
             return np.asarray(colours)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except ValueError as error:
         raise ValueError(f"{name} does not decode as a JPEG or PNG image ({error}); download it again") from error

@@ -96,6 +96,8 @@ def read(file: Path, delimiter: str = ",") -> list[Row]:
 
     Raises `ValueError` for a file without lines, not in UTF-8, or with lines of other lengths than the first.
     """
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise ValueError(f"delimiter={delimiter!r}: expected one character, as ',' or ';'")
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=delimiter)
@@ -103,6 +105,8 @@ def read(file: Path, delimiter: str = ",") -> list[Row]:
             lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not in UTF-8 ({error.reason}); save it as such") from error
+    except csv.Error as error:
+        raise ValueError(f"{file} is no table of texts and numbers ({error}); is it another file?") from error
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{file} has two columns called '{twice[0]}'")
     if not lines:
