@@ -1,7 +1,7 @@
 """Files of every format open for ever, and compute what they did when they were written.
 
-The numbers in `outcomes.json` come from the code under test, of the day on which `format_files.py` wrote the files: the one
-thing asked is that later versions still say the same. Formats of the future are refused.
+The numbers in `outcomes.json` come from the code under test, of the day on which `format_files.py` wrote the files: all
+that is asked is that later versions still say the same. Formats of the future are refused.
 """
 
 import json

@@ -128,7 +128,10 @@ def test_a_tar_whose_headers_are_a_bomb_is_refused_before_they_are_read(tmp_path
     info = tarfile.TarInfo("././@PaxHeader")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
     (tmp_path / "bomb.tar").write_bytes(info.tobuf() + bytes(1 << 14))
-    with pytest.raises(ValueError, match=r"bomb\.tar"), opened(tmp_path / "bomb.tar"):
+    with (
+        pytest.raises(ValueError, match=r"bomb\.tar is .*a header of 1099511627776 bytes"),
+        opened(tmp_path / "bomb.tar"),
+    ):
         pass
 
 
