@@ -58,7 +58,7 @@ LAYERS = (
     "report.study_page report.compare_page study_runs study_post",
     "study_processes study_ray",
     "web.settings web.answers web.guard web.pages web.bending web.run_log",
-    "web.run_folders",
+    "web.run_folders web.run_answers",
     "web.run_words",
     "web.*",
     "web.app",

@@ -347,7 +347,9 @@ def test_a_diverging_run_names_the_update_and_keeps_the_last_checkpoint(tmp_path
         train_sinusoids(tmp_path, training=training)
     (kept,) = checkpoints(tmp_path)
     assert load_checkpoint(kept).update == 1
-    assert [row["update"] for row in read_metrics(tmp_path / METRICS)] == [1]
+    rows = read_metrics(tmp_path / METRICS)
+    assert [(row["kind"], row["update"]) for row in rows] == [("train", 1), ("diverged", 1)]
+    assert rows[-1]["reason"].startswith("update 2: the loss is")
 
 
 def test_no_minutes_stop_after_one_update_that_is_saved_and_resumable(whole, tmp_path):

@@ -24,9 +24,8 @@ AMONG_BEST = "best-*.safetensors"
 KEPT_CHECKPOINTS = 3
 
 Row = dict[str, Any]
-"""A line of `metrics.jsonl`: `kind` is "audit", "train" or "validation"; `update` counts from 1; wall seconds.
-
-The `score` of a validation is None where it is not finite."""
+"""A line of `metrics.jsonl`: `kind` is "audit", "train", "validation" or "diverged"; `update` counts from 1; wall
+seconds. The `score` of a validation is None where it is not finite."""
 
 
 class _Memory(NamedTuple):
@@ -92,6 +91,10 @@ class Journal:
         if self._folder is not None and self._kept_best > 1:
             self._keep_among_best(self._folder)
         return row
+
+    def log_divergence(self, reason: str) -> None:
+        """Note why no update follows the last one."""
+        self._append({"kind": "diverged", "update": self.update, "reason": reason})
 
     def _keep_among_best(self, folder: Path) -> None:
         """For an ensemble: a file of its own for each of the best, the others go."""

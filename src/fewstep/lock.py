@@ -28,10 +28,13 @@ def locked(folder: Path | None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock of `folder`, found without touching it; False where that cannot be told."""
-    held = Path("/proc/locks")  # Linux
+def locks_held() -> frozenset[int] | None:
+    """The inodes that processes of this machine hold such locks of, found without touching them.
+
+    None where that cannot be told: only Linux tells.
+    """
+    held = Path("/proc/locks")
     if not held.exists():
-        return False
-    inode = str(folder.stat().st_ino)
-    return any(inode in line.split()[5].split(":")[2:] for line in held.read_text().splitlines() if " FLOCK " in line)
+        return None
+    lines = (line.split() for line in held.read_text().splitlines() if " FLOCK " in line and " -> " not in line)
+    return frozenset(int(words[5].split(":")[2]) for words in lines)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NUMBERS = {"audit": (), "train": ("loss", "elapsed", "seconds"), "validation": ("score", "ci95")}
+NUMBERS = {"audit": (), "train": ("loss", "elapsed", "seconds"), "validation": ("score", "ci95"), "diverged": ()}
 """What rows of each kind hold in any case, beside `update`."""
 
 

@@ -17,7 +17,7 @@ from fewstep.mapping import Mapping, Workers
 from fewstep.ranks import ALONE, Ranks
 from fewstep.tasks.preprocessing import Preprocessing
 from fewstep.tasks.splits import Splits
-from fewstep.training import Training, updates
+from fewstep.training import DivergedError, Training, updates
 
 Status = Literal["finished", "out of time", "interrupted"]
 
@@ -97,16 +97,20 @@ def train_run(
         if not journal.is_validated:  # a crash may have come between a checkpoint and its validation
             validate()
         optimizer, first = journal.optimizer, journal.update
-        for progress in updates(learner, splits.train, training, optimizer, workers, seed=seed, first=first):
-            watch.see(journal.log_progress(progress))
-            interrupted, late = workers.asked()
-            if progress.update < training.updates and (interrupted or late):
-                status = "interrupted" if interrupted else "out of time"
-            if status != "finished" or is_due(training.checkpoint_every) or is_due(training.validate_every):
-                journal.save()
-            validate()
-            if status != "finished":
-                break
+        try:
+            for progress in updates(learner, splits.train, training, optimizer, workers, seed=seed, first=first):
+                watch.see(journal.log_progress(progress))
+                interrupted, late = workers.asked()
+                if progress.update < training.updates and (interrupted or late):
+                    status = "interrupted" if interrupted else "out of time"
+                if status != "finished" or is_due(training.checkpoint_every) or is_due(training.validate_every):
+                    journal.save()
+                validate()
+                if status != "finished":
+                    break
+        except DivergedError as error:
+            journal.log_divergence(str(error))
+            raise
     return _finished(learner, journal, mapping, status, splits.preprocessing)
 
 

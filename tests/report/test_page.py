@@ -138,7 +138,7 @@ def test_run_without_one_update_has_a_page(image_run, tmp_path):
 
 def test_result_that_training_has_outrun_or_that_came_early_says_so(image_run):
     def told(updates: int, status: str) -> str:
-        return contents.status(image_run.experiment, {"updates": updates, "status": status}, 6)
+        return contents.status(6, {"updates": updates, "status": status}, 6)
 
     assert told(3, "finished") == "Tested after update 3; training has gone on since, to 6 of 6."
     assert told(6, "out of time") == "Training stopped early (out of time) after 6 of 6 updates; tested as it was."

@@ -3,14 +3,17 @@
 import fcntl
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from planted_runs import RESULTS, SINUSOID, STROKES, planted_runs
 
-from fewstep.web.run_log import RunLog, curve_of
-from tests.web.run_builders import RESULTS, SINUSOID, STROKES, planted_runs
+from fewstep.web.app import create_app
+from fewstep.web.run_log import RunLog, Trained, curve_of
+from fewstep.web.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,12 @@ def test_runs_are_found_at_any_depth_and_a_damaged_one_says_why(client: TestClie
 def test_a_row_says_what_the_result_says(client: TestClient) -> None:
     row = listed(client)[STROKES]
     assert row["result"] == json.loads((RESULTS / STROKES / "result.json").read_text())["line"]
-    assert (row["status"], row["algorithm"], row["updates"], row["planned"]) == ("finished", "MAML", 500, 500)
+    assert (row["status"], row["algorithm"], row["updates"], row["planned"]) == (
+        "finished",
+        "MAML, 1 inner step",
+        500,
+        500,
+    )
 
 
 def test_a_run_is_shown_with_steps_audit_recipe_and_commands(client: TestClient) -> None:
@@ -41,8 +49,8 @@ def test_a_run_is_shown_with_steps_audit_recipe_and_commands(client: TestClient)
     assert [step["step"] for step in detail["steps"]] == [0, 1, 2, 3]
     assert [found["name"] for found in detail["audit"]][:2] == ["derivative order", "gradients"]
     assert detail["fields"]["algorithm.inner-steps"] == "1"
-    assert detail["files"] == ["report.html", "tasks.png", "adaptation.png"]
-    assert detail["commands"]["audit"].startswith("fewstep audit ")
+    assert detail["files"] == ["report.html", "tasks.png"]  # the third is a link out
+    assert detail["commands"]["audit again"].startswith("fewstep audit ")
 
 
 def test_curves_hold_every_validation_and_their_mean_is_that_of_the_log(client: TestClient) -> None:
@@ -60,6 +68,111 @@ def test_unchanged_curves_are_not_sent_again(client: TestClient) -> None:
     first = client.get("/api/runs/curves", params={"name": SINUSOID})
     again = client.get("/api/runs/curves", params={"name": SINUSOID}, headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_an_unchanged_list_is_not_sent_again_and_a_changed_one_is(client: TestClient, runs: Path) -> None:
+    tag = {"if-none-match": client.get("/api/runs").headers["etag"]}
+    assert client.get("/api/runs", headers=tag).status_code == 304
+    (runs / STROKES / "metrics.jsonl").touch()
+    assert client.get("/api/runs", headers=tag).status_code == 200
+
+
+def test_every_recorded_run_of_this_repository_can_be_shown() -> None:
+    with TestClient(create_app(Settings(runs=RESULTS)), base_url="http://localhost") as client:
+        rows = listed(client)
+        assert len(rows) > 20
+        for name, row in rows.items():
+            assert row["problem"] == ""
+            for what in ("detail", "curves"):
+                assert client.get(f"/api/runs/{what}", params={"name": name}).status_code == 200
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A run that a test may change."""
+    shutil.copytree(RESULTS / STROKES, tmp_path / "runs" / "one")
+    return tmp_path / "runs" / "one"
+
+
+def shown(folder: Path) -> tuple[dict[str, Any], list[int]]:
+    """The row of a run, and the statuses of its other addresses."""
+    with TestClient(create_app(Settings(runs=folder.parent)), base_url="http://localhost") as client:
+        row = listed(client)["one"]
+        answers = [client.get(f"/api/runs/{what}", params={"name": "one"}) for what in ("detail", "curves")]
+    return row, [answer.status_code for answer in answers]
+
+
+def test_a_run_without_result_is_untested_stopped_or_diverged(copied: Path) -> None:
+    (copied / "result.json").unlink()
+    assert shown(copied)[0]["status"] == "untested"
+    log = copied / "metrics.jsonl"
+    rows = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(rows[:100]))
+    assert shown(copied)[0]["status"] == "stopped"
+    with log.open("a") as file:
+        file.write(json.dumps({"kind": "diverged", "update": 99, "reason": "the loss is inf"}) + "\n")
+    row, _ = shown(copied)
+    assert (row["status"], row["problem"]) == ("diverged", "the loss is inf")
+    with log.open("a") as file:
+        file.write(rows[100])
+    assert shown(copied)[0]["status"] == "stopped"  # it has gone on since
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        *(("recipe.json", content) for content in ("", "[]", "null", '{"format": 1}', '{"format": 2}', "\udcff")),
+        *(("result.json", content) for content in ("", "[]", "null", "{}", '{"line": "100 %"}', "[" * 9999)),
+    ],
+)
+def test_a_damaged_run_is_listed_with_one_line_that_names_the_file(copied: Path, file: str, content: str) -> None:
+    (copied / file).write_bytes(content.encode(errors="surrogateescape"))
+    row, statuses = shown(copied)
+    assert (row["status"], statuses) == ("damaged", [422, 422])
+    assert file in row["problem"]
+    assert "\n" not in row["problem"]
+
+
+@pytest.mark.parametrize("field", ["seed", "mapping", "device", "ranks", "recipe"])
+def test_a_field_of_the_wrong_kind_is_damage(copied: Path, field: str) -> None:
+    header = json.loads((copied / "recipe.json").read_text())
+    (copied / "recipe.json").write_text(json.dumps({**header, field: [[1]]}))
+    row, statuses = shown(copied)
+    assert (row["status"], statuses) == ("damaged", [422, 422])
+
+
+def test_damaged_lines_of_a_log_are_passed_over(copied: Path) -> None:
+    lines = ["null", "[1]", '{"kind": "train"}', '{"kind": "train", "update": 1e400}', '{"kind": "audit", "checks": 1}']
+    lines += [
+        '{"kind": "validation", "update": 1, "score": "high", "ci95": NaN}',
+        '{"kind": "train", "update": -1}',
+        "\0",
+    ]
+    with (copied / "metrics.jsonl").open("a") as file:
+        file.write("\n".join(lines) + "\n")
+    row, statuses = shown(copied)
+    assert (row["status"], row["updates"], statuses) == ("finished", 500, [200, 200])
+
+
+@pytest.mark.parametrize("file", ["recipe.json", "metrics.jsonl", "result.json"])
+def test_a_file_of_a_run_that_is_a_link_out_or_a_pipe_is_not_read(copied: Path, tmp_path: Path, file: str) -> None:
+    (copied / file).rename(tmp_path / file)
+    (copied / file).symlink_to(tmp_path / file)
+    row, statuses = shown(copied)
+    assert (row["status"], statuses) == ("damaged", [422, 422])
+    assert f"{file} is no file of this folder itself" in row["problem"]
+    (copied / file).unlink()
+    os.mkfifo(copied / file)  # who opens it waits for ever
+    assert shown(copied)[0]["status"] == "damaged"
+
+
+@pytest.mark.parametrize("address", ["/api/runs", "/api/runs/detail", "/api/runs/curves", "/api/runs/file"])
+def test_other_origins_names_and_large_bodies_are_refused(client: TestClient, address: str) -> None:
+    assert client.get(address, headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get(address, headers={"host": "evil.example"}).status_code == 403
+    large = {"content-length": str(Settings().body_limit + 1)}
+    assert client.request("GET", address, headers=large).status_code == 413
+    assert client.post(address).status_code == 405
 
 
 def test_a_run_whose_folder_is_held_is_training(client: TestClient, runs: Path) -> None:
@@ -114,18 +227,19 @@ def test_a_log_is_read_on_and_anew_where_it_was_cut(tmp_path: Path) -> None:
     assert log.trained == []
     path.write_text("".join(rows[:2]) + rows[2][:9])
     log.read()
-    assert [row["update"] for row in log.trained] == [1, 2]  # the half-written third waits
+    assert [row.update for row in log.trained] == [1, 2]  # the half-written third waits
     with path.open("a") as file:
         file.write(rows[2][9:] + "not json\n" + rows[3])
     log.read()
-    assert [row["update"] for row in log.trained] == [1, 2, 3, 4]
+    assert [row.update for row in log.trained] == [1, 2, 3, 4]
     path.write_text(rows[0])
     log.read()
-    assert [row["update"] for row in log.trained] == [1]
+    assert [row.update for row in log.trained] == [1]
 
 
 def test_values_that_are_not_finite_leave_no_point() -> None:
-    rows = [{"update": i, "loss": value} for i, value in enumerate([2.0, float("nan"), None, float("inf"), 4.0])]
-    assert curve_of(rows, "loss").mean == [2.0, 4.0]
-    halves = curve_of(rows, "loss", most=1)
+    values = [2.0, float("nan"), None, float("inf"), 4.0]
+    rows = [Trained(kind="train", update=i, loss=value) for i, value in enumerate(values)]
+    assert curve_of(rows, lambda row: row.loss).mean == [2.0, 4.0]
+    halves = curve_of(rows, lambda row: row.loss, most=1)
     assert (halves.update, halves.mean, halves.low, halves.high) == ([4], [3.0], [2.0], [4.0])

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from planted_runs import planted_runs
 from schemathesis import Case
 
 from fewstep.web.app import create_app
 from fewstep.web.settings import Settings
-from tests.web.run_builders import planted_runs
 
 FOLDER = Path(tempfile.gettempdir()) / f"fewstep-playground-{os.getpid()}"
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]

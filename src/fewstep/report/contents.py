@@ -49,9 +49,8 @@ def step_scores(result: Result | None) -> list[StepScore]:
     ]
 
 
-def status(experiment: Experiment, result: Result | None, updates: int) -> str:
+def status(planned: int, result: Result | None, updates: int) -> str:
     """A sentence for whoever must not take this for a finished run; empty for one that is."""
-    planned = experiment.recipe.training.updates
     if result is None:
         return f"This run is unfinished: {updates} of {planned} updates, not tested yet."
     if updates > result["updates"]:

@@ -33,7 +33,7 @@ def write(experiment: Experiment, learner: Learner) -> Path:
         lines=contents.result_lines(result),
         steps=contents.step_scores(result),
         metric="accuracy" if learner.model.is_classifier else "mean squared error",
-        status=contents.status(experiment, result, updates),
+        status=contents.status(experiment.recipe.training.updates, result, updates),
         facts=contents.facts(experiment, result, rows, updates),
         pictures=_pictures(experiment, learner, rows),
         card=experiment.card,

@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 from fewstep.journal import METRICS
-from fewstep.lock import is_locked
 from fewstep.result_file import RESULT
 from fewstep.run_folder import RECIPE
 from fewstep.web.answers import NotThereError
@@ -17,9 +17,12 @@ DEPTH = 4
 """Folders below the folder of runs; those of studies lie in studies/NAME/SYSTEM-sSEED."""
 MOST = 500
 """Run folders that are listed."""
-KEPT_LOGS = 100
+KEPT_LOGS = 20
 FRESH = 30.0
 """Seconds for which a log that grew says that its run is training, where locks cannot be seen."""
+SERVED = ("report.html", "tasks.png", "adaptation.png")
+"""What is served of a run folder, as it is."""
+READ = (RECIPE, METRICS, RESULT)
 
 
 class RunFolders:
@@ -66,7 +69,7 @@ def _found(root: Path, real: Path) -> Iterator[Path]:
             for path in _folders(folder):
                 if not path.resolve().is_relative_to(real):
                     continue
-                if (path / RECIPE).is_file():
+                if (path / RECIPE).exists():
                     yield path
                     count += 1
                     if count == MOST:
@@ -84,19 +87,37 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def is_training(folder: Path) -> bool:
-    """Whether a process trains in the folder now."""
-    if is_locked(folder):
-        return True
-    log = folder / METRICS
-    may_see_locks = Path("/proc/locks").exists()
-    return not may_see_locks and log.exists() and time.time() - log.stat().st_mtime < FRESH
+def check_files(folder: Path) -> None:
+    """Raise `ValueError` where what would be read of a run folder is a pipe, a folder, or a link that leads out."""
+    for name in READ:
+        if os.path.lexists(folder / name) and not is_own(folder, name):
+            raise ValueError(f"{folder / name} is no file of this folder itself; put a copy in its place")
 
 
-def version_of(folder: Path) -> str:
-    """A tag that changes whenever the log or the result of a run does, or it starts or stops training."""
-    parts = [str(is_training(folder))]
-    for name in (RECIPE, METRICS, RESULT, "report.html"):
-        path = folder / name
-        parts.append(f"{path.stat().st_size}.{path.stat().st_mtime_ns}" if path.exists() else "-")
-    return f'"{"-".join(parts)}"'
+def is_own(folder: Path, name: str) -> bool:
+    """Whether that is a plain file that lies in the folder."""
+    path = folder / name
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+
+
+def is_training(folder: Path, held: frozenset[int] | None) -> bool:
+    """Whether a process trains in the folder now, by what `locks_held` says."""
+    try:
+        if held is not None:
+            return folder.stat().st_ino in held
+        return time.time() - (folder / METRICS).stat().st_mtime < FRESH
+    except OSError:  # gone since, or nothing logged yet
+        return False
+
+
+def version_of(folder: Path, *, training: bool) -> str:
+    """What changes whenever a file of a run does, or it starts or stops training."""
+    parts = [str(training)]
+    for name in (*READ, *SERVED):
+        try:
+            found = (folder / name).stat()
+        except OSError:
+            parts.append("-")
+        else:
+            parts.append(f"{found.st_size}.{found.st_mtime_ns}" if S_ISREG(found.st_mode) else "?")
+    return "-".join(parts)

@@ -1,16 +1,72 @@
 """The log of a run as its curves: read on from where it was read to, and thinned for drawing."""
 
-import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from fewstep.journal import METRICS, Row
+from fewstep.journal import METRICS
 
 MOST_POINTS = 240
 """Points of a drawn curve; what lies between two of them is told by its least and its largest value."""
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A whole number that a browser can hold, too."""
+
+
+class Finding(BaseModel):
+    """A line of the audit's card."""
+
+    name: str
+    verdict: str
+    finding: str
+
+
+class Audited(BaseModel):
+    """What the audit found before the first update."""
+
+    kind: Literal["audit"]
+    checks: list[Finding]
+
+
+class Trained(BaseModel):
+    """An update: loss and score of its queries, seconds of training by then."""
+
+    kind: Literal["train"]
+    update: Count
+    loss: float | None = None
+    accuracy: float | None = None
+    mse: float | None = None
+    elapsed: FiniteFloat = 0.0
+
+
+class Validation(BaseModel):
+    """A score on validation tasks, with the half width of its 95 % confidence interval."""
+
+    update: Count
+    score: FiniteFloat
+    ci95: FiniteFloat
+
+
+class Validated(Validation):
+    """The same as a line of the log; one that is not finite is left out."""
+
+    kind: Literal["validation"]
+
+
+class Diverged(BaseModel):
+    """Why no update followed."""
+
+    kind: Literal["diverged"]
+    reason: str
+
+
+LINE: TypeAdapter[Audited | Trained | Validated | Diverged] = TypeAdapter(
+    Annotated[Audited | Trained | Validated | Diverged, Field(discriminator="kind")]
+)
 
 
 class Curve(BaseModel):
@@ -31,9 +87,10 @@ class RunLog:
 
     def _begin(self, file: tuple[int, int]) -> None:
         self._file, self._offset = file, 0
-        self.audit: Row | None = None
-        self.trained: list[Row] = []
-        self.validated: list[Row] = []
+        self.audit: list[Finding] = []
+        self.trained: list[Trained] = []
+        self.validated: list[Validation] = []
+        self.diverged: str | None = None
 
     def read(self) -> None:
         """Take in whole new lines; a half-written last one is left for the next time."""
@@ -45,6 +102,7 @@ class RunLog:
                 file.seek(self._offset)
                 lines = file.read().split(b"\n")
         except FileNotFoundError:
+            self._begin((0, 0))
             return
         for line in lines[:-1]:
             self._offset += len(line) + 1
@@ -52,22 +110,22 @@ class RunLog:
 
     def _take(self, line: bytes) -> None:
         try:
-            row: Row = json.loads(line)
-            kind, _ = row["kind"], int(row["update"])
-        except (ValueError, KeyError, TypeError):
+            row = LINE.validate_json(line)
+        except ValidationError:
             return  # damaged: the others are still worth showing
-        if kind == "audit":
-            self.audit = row
-        elif kind == "train":
+        self.diverged = row.reason if isinstance(row, Diverged) else None  # of a run that went on since, no more
+        if isinstance(row, Audited):
+            self.audit = row.checks
+        elif isinstance(row, Trained):
             self.trained.append(row)
-        elif kind == "validation" and row.get("score") is not None:
-            self.validated.append(row)
+        elif isinstance(row, Validated):
+            self.validated.append(Validation(update=row.update, score=row.score, ci95=row.ci95))
 
 
-def curve_of(rows: list[Row], key: str, most: int = MOST_POINTS) -> Curve:
-    """`key` of the rows that have a finite one, in at most `most` points."""
-    numbers = [(row["update"], row[key]) for row in rows if isinstance(row.get(key), int | float)]
-    table = np.array([pair for pair in numbers if np.isfinite(pair[1])], dtype=np.float64).reshape(-1, 2)
+def curve_of(rows: Sequence[Trained], value: Callable[[Trained], float | None], most: int = MOST_POINTS) -> Curve:
+    """A value of the rows that have a finite one, in at most `most` points."""
+    pairs = [(row.update, found) for row in rows if (found := value(row)) is not None]
+    table = np.array([pair for pair in pairs if np.isfinite(pair[1])], dtype=np.float64).reshape(-1, 2)
     if not len(table):
         return Curve(update=[], mean=[], low=[], high=[])
     pieces = np.array_split(table, min(most, len(table)))
