@@ -109,6 +109,19 @@ def rotations() -> Iterator[Measurement]:
     yield "random", lambda: scores(score(FAST, dataclasses.replace(upright(omniglot()), random_turns=True)))
 
 
+def ported() -> Iterator[Measurement]:
+    """Two recorded runs at the rate that they were trained at, and at the one that the other reduction makes of it."""
+    for name, protocol in (("runs/omniglot-5w1s-maml", "finn"), ("course-5w1s-maml", "course")):
+        for inner_lr in (2.0, 0.4):
+            yield f"{name} at {inner_lr}", lambda n=name, p=protocol, r=inner_lr: _at_rate(n, p, r)
+
+
+def _at_rate(name: str, protocol: ProtocolName, inner_lr: float) -> Row:
+    evaluation = Evaluation(tasks=600, steps=3, inner_lr=inner_lr)
+    result = evaluate(read_trained(HERE / name).learner, omniglot(1, protocol), evaluation, mapping=MAPPING)
+    return {**scores(result), "tested_at": inner_lr}
+
+
 def norm() -> Iterator[Measurement]:
     """One checkpoint, its queries forwarded in different company."""
     for queries, count in ((5, 500), (15, 250)):
