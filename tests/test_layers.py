@@ -59,7 +59,7 @@ LAYERS = (
     "study_processes study_ray",
     "web.settings web.answers web.guard web.pages web.bending web.run_log",
     "web.run_folders web.run_answers",
-    "web.run_words",
+    "web.run_words web.own_learners web.teaching",
     "web.*",
     "web.app",
     "web.serving",

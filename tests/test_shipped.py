@@ -15,14 +15,15 @@ from fewstep.trained import read_trained
 
 RESULTS = Path(__file__).parent.parent / "results"
 RECORDS = {"omniglot": RESULTS / "omniglot-protonet", "omniglot-protomaml": RESULTS / "runs" / "omniglot-protomaml"}
+FIVE_WAYS = {"omniglot-mamlpp": RESULTS / "omniglot-5w1s-best"}
 VALUES = {
     name: RESULTS / f"sinusoid-10s-{name.removeprefix('sinusoid-')}" for name in ("sinusoid-maml", "sinusoid-reptile")
 }
 
 
-def test_there_are_two_and_they_take_less_than_a_megabyte_together():
-    assert sorted(shipped()) == sorted(RECORDS)
-    assert sum(path.stat().st_size for path in shipped().values()) < 1e6
+def test_there_are_three_and_they_take_less_than_a_megabyte_and_a_half_together():
+    assert sorted(shipped()) == sorted(RECORDS | FIVE_WAYS)
+    assert sum(path.stat().st_size for path in shipped().values()) < 1.5e6
 
 
 def test_there_are_two_for_points_of_a_curve_which_are_not_among_those_for_images():
@@ -58,6 +59,16 @@ def test_a_learner_for_values_bends_to_points_and_its_model_says_how_good_such_m
 
 
 @pytest.mark.omniglot
+def test_that_of_maml_plus_plus_knows_five_characters_it_never_saw_once_it_has_taken_its_steps(real_data: Path):
+    trained = read_trained("omniglot-mamlpp")
+    assert trained.recipe.name == "omniglot-5w1s-best"
+    tasks = trained.recipe.test_tasks.build(real_data).test
+    result = evaluate(trained.learner, tasks, Evaluation(tasks=20, steps=trained.steps))
+    assert result.at_step[0].mean < 0.5
+    assert result.score.mean > 0.95
+
+
+@pytest.mark.omniglot
 @pytest.mark.parametrize(("ways", "shots", "least"), [(2, 1, 0.95), (5, 3, 0.95), (20, 1, 0.85)])
 @pytest.mark.parametrize("name", RECORDS)
 def test_each_knows_characters_it_never_saw_whatever_their_number(
@@ -70,5 +81,7 @@ def test_each_knows_characters_it_never_saw_whatever_their_number(
 
 
 def test_a_name_that_is_none_of_theirs_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="omniglot, omniglot-protomaml for images, sinusoid-maml, sinusoid-r"):
+    with pytest.raises(
+        ValueError, match="omniglot, omniglot-mamlpp, omniglot-protomaml for images, sinusoid-maml, sinusoid-r"
+    ):
         fewstep.adapt("omniglott", "shapes")

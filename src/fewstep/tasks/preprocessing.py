@@ -3,10 +3,11 @@
 Letters: N images, C channels (1 grey, 3 colour), S pixels a side.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,15 +47,28 @@ class Preprocessing:
 
         Raises `ValueError` for a file that does not decode or is too large, by its name.
         """
-        filters = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
         try:
-            with opened_image(file) as image:
-                converted = _plain(image).convert(self.color)
-                resized = converted.resize((self.size, self.size), filters[self.resampling])
+            return self._pixels(file)
         except FileNotFoundError as error:
             raise ValueError(f"there is no file {file}") from error
         except (ValueError, OSError) as error:
             raise ValueError(f"{file} does not decode as an image ({error}); repair or remove it") from error
+
+    def decode_bytes(self, file: bytes) -> npt.NDArray[np.uint8]:
+        """What `decode` makes of a file, `uint8 [C, S, S]`, from what is in it.
+
+        Raises `ValueError` where it does not decode or is too large.
+        """
+        try:
+            return self._pixels(io.BytesIO(file))
+        except ValueError as error:
+            raise ValueError(f"an image does not decode ({error}): send a PNG, JPEG, WebP, GIF or BMP") from error
+
+    def _pixels(self, file: Path | IO[bytes]) -> npt.NDArray[np.uint8]:
+        filters = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
+        with opened_image(file) as image:
+            converted = _plain(image).convert(self.color)
+            resized = converted.resize((self.size, self.size), filters[self.resampling])
         array = np.asarray(resized, dtype=np.uint8)
         return array[None] if self.color == "L" else np.moveaxis(array, -1, 0)
 

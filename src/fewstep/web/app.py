@@ -5,7 +5,7 @@ from importlib import metadata, resources
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from fewstep.web import curves, pages, runs
+from fewstep.web import curves, pages, runs, teach
 from fewstep.web.answers import REFUSALS, say_why
 from fewstep.web.guard import Guard
 from fewstep.web.settings import Settings
@@ -22,6 +22,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     say_why(app)
     app.include_router(pages.router())
+    app.include_router(teach.router(settings))
     app.include_router(curves.router(settings))
     app.include_router(runs.router(settings))
     app.mount("/static", StaticFiles(directory=str(resources.files("fewstep.web") / "static")))

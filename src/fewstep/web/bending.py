@@ -3,21 +3,16 @@
 Letters: N points, M places of a curve.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from fewstep import recipe as recipes
 from fewstep.core import Examples
 from fewstep.inner.loop import trajectory
 from fewstep.learner import Learner
-from fewstep.learner_file import SUFFIX, read_learner
 from fewstep.recipe import Recipe
-from fewstep.run_folder import RECIPE, read_header
 from fewstep.tasks.sinusoid import Sinusoid, true_sinusoid
-from fewstep.trained import read_trained
 
 TASKS = Sinusoid()
 """Whose range of x the curves span."""
@@ -59,35 +54,6 @@ def draw_sinusoid(seed: int, count: int) -> Drawn:
     return Drawn(task.support, true_sinusoid(task, places()).squeeze(-1))
 
 
-def own_learners(folder: Path) -> list[str]:
-    """The names of the run folders and learner files in `folder` that were trained on points of sinusoids."""
-    return sorted(path.name for path in _inside(folder) if _was_trained_on_points(path))
-
-
-def read_own(folder: Path, name: str) -> Learner | None:
-    """The learner of that name, as `adapt` uses it, if it is one of them.
-
-    Raises `ValueError` for one that has learned nothing yet.
-    """
-    found = next((path for path in _inside(folder) if path.name == name), None)
-    if found is None or not _was_trained_on_points(found):
-        return None
-    return read_trained(found).learner.each_alone().for_evaluation()
-
-
-def _inside(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _was_trained_on_points(path: Path) -> bool:
-    try:
-        recipe = _recipe(path)
-    except (ValueError, OSError):
-        return False
-    return recipe is not None and isinstance(recipe.test_tasks, Sinusoid)
-
-
-def _recipe(path: Path) -> Recipe | None:
-    if path.suffix == SUFFIX:
-        return read_learner(path).recipe
-    return recipes.from_json(read_header(path)["recipe"]) if (path / RECIPE).is_file() else None
+def was_trained_on_points(recipe: Recipe) -> bool:
+    """Whether a recipe's learner maps the x of points to their y."""
+    return isinstance(recipe.test_tasks, Sinusoid)

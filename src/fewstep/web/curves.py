@@ -2,6 +2,7 @@
 
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -13,7 +14,8 @@ from fewstep.core import Examples
 from fewstep.learner import Learner
 from fewstep.trained import read_trained, untrained
 from fewstep.web.answers import MISSING, NotThereError
-from fewstep.web.bending import Bent, bend, draw_sinusoid, own_learners, places, read_own
+from fewstep.web.bending import Bent, bend, draw_sinusoid, places, was_trained_on_points
+from fewstep.web.own_learners import own_learners
 from fewstep.web.settings import Settings
 
 MOST_STEPS = 32
@@ -83,16 +85,16 @@ def router(settings: Settings) -> APIRouter:
 
     @answers.get("/learners")
     def learners() -> Choice:
-        return Choice(figures=_figures(), own=own_learners(settings.runs))
+        return Choice(figures=_figures(), own=sorted(_own(settings.runs)))
 
     @answers.post("/bend", responses=MISSING)
     def bent(asked: Asked) -> Answer:
         bending = dict(_of_package())
         if asked.own is not None:
-            own = read_own(settings.runs, asked.own)
-            if own is None:
+            path = _own(settings.runs).get(asked.own)
+            if path is None:
                 raise NotThereError(f"there is no learner for points called '{asked.own}' in {settings.runs}")
-            bending["own"] = own
+            bending["own"] = read_trained(path).learner.each_alone().for_evaluation()
         points = Examples(_column([point.x for point in asked.points]), _column([point.y for point in asked.points]))
         with turn:
             curves = [_curve(name, bend(learner, points, asked.steps)) for name, learner in bending.items()]
@@ -108,6 +110,11 @@ def router(settings: Settings) -> APIRouter:
         return DrawnSinusoid(points=[Point(x=x, y=y) for x, y in pairs], truth=_rounded(drawn.truth))
 
     return answers
+
+
+def _own(folder: Path) -> dict[str, Path]:
+    """Where the user's own learners for points lie, by name."""
+    return {name: path for name, (path, recipe) in own_learners(folder).items() if was_trained_on_points(recipe)}
 
 
 @cache
