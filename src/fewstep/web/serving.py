@@ -2,6 +2,7 @@
 
 import socket
 
+import torch
 import uvicorn
 
 from fewstep.web.app import create_app
@@ -34,4 +35,5 @@ def address_of(listening: socket.socket) -> str:
 
 def server_of(settings: Settings) -> uvicorn.Server:
     """A server, to be run on the socket of `listen`: `server.run(sockets=[listening])`, until Ctrl-C."""
+    torch.set_num_threads(1)  # small nets: beside other work a second thread makes answers ten times as slow
     return uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", server_header=False, ws="none"))
