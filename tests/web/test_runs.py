@@ -240,6 +240,15 @@ def test_a_log_is_read_on_and_anew_where_it_was_cut(tmp_path: Path) -> None:
 def test_values_that_are_not_finite_leave_no_point() -> None:
     values = [2.0, float("nan"), None, float("inf"), 4.0]
     rows = [Trained(kind="train", update=i, loss=value) for i, value in enumerate(values)]
-    assert curve_of(rows, lambda row: row.loss).mean == [2.0, 4.0]
-    halves = curve_of(rows, lambda row: row.loss, most=1)
-    assert (halves.update, halves.mean, halves.low, halves.high) == ([4], [3.0], [2.0], [4.0])
+    curve = curve_of(rows, lambda row: row.loss)
+    assert (curve.update, curve.mean, curve.low, curve.high) == ([0, 4], [2.0, 4.0], [2.0, 4.0], [2.0, 4.0])
+
+
+@pytest.mark.parametrize(("rows", "points"), [(0, 0), (7, 7), (100, 24), (600, 120), (5000, 240)])
+def test_a_curve_has_few_points_and_each_is_the_mean_of_its_stretch(rows: int, points: int) -> None:
+    counted = [Trained(kind="train", update=i, loss=i) for i in range(rows)]
+    curve = curve_of(counted, lambda row: row.loss)
+    assert len(curve.mean) == points
+    for last, mean, low, high in zip(curve.update, curve.mean, curve.low, curve.high, strict=True):
+        assert (high, mean) == (last, (low + high) / 2)
+    assert curve.low[1:] == [high + 1 for high in curve.high[:-1]]

@@ -67,4 +67,6 @@ class Curves(BaseModel):
     """the update that validation chose"""
     updates: int
     planned: int
+    seconds: float
+    """of training by now"""
     training: bool

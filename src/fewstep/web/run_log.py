@@ -10,8 +10,10 @@ from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from fewstep.journal import METRICS
 
-MOST_POINTS = 240
-"""Points of a drawn curve; what lies between two of them is told by its least and its largest value."""
+FEWEST_POINTS, MOST_POINTS = 24, 240
+"""Points of a drawn curve, of rows enough; what lies between two of them is told by its extremes."""
+EACH = 5
+"""Rows that a point is the mean of, in between."""
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A whole number that a browser can hold, too."""
@@ -122,13 +124,13 @@ class RunLog:
             self.validated.append(Validation(update=row.update, score=row.score, ci95=row.ci95))
 
 
-def curve_of(rows: Sequence[Trained], value: Callable[[Trained], float | None], most: int = MOST_POINTS) -> Curve:
-    """A value of the rows that have a finite one, in at most `most` points."""
+def curve_of(rows: Sequence[Trained], value: Callable[[Trained], float | None]) -> Curve:
+    """A value of the rows that have a finite one, smoothed and thinned."""
     pairs = [(row.update, found) for row in rows if (found := value(row)) is not None]
     table = np.array([pair for pair in pairs if np.isfinite(pair[1])], dtype=np.float64).reshape(-1, 2)
     if not len(table):
         return Curve(update=[], mean=[], low=[], high=[])
-    pieces = np.array_split(table, min(most, len(table)))
+    pieces = np.array_split(table, min(len(table), max(FEWEST_POINTS, min(MOST_POINTS, len(table) // EACH))))
     return Curve(
         update=[int(piece[-1, 0]) for piece in pieces],
         mean=[float(piece[:, 1].mean()) for piece in pieces],

@@ -41,6 +41,12 @@ class Read:
         return self.recipe.training.updates
 
     @property
+    def seconds(self) -> float:
+        """Of training."""
+        logged = self.log.trained[-1].elapsed if self.log.trained else 0.0
+        return max(logged, float(self.result["training_seconds"]) if self.result else 0.0)
+
+    @property
     def status(self) -> Status:
         """Where it stands."""
         if self.training:
@@ -92,6 +98,7 @@ class Read:
             chosen=self._chosen(),
             updates=self.updates,
             planned=self.planned,
+            seconds=self.seconds,
             training=self.training,
         )
 
@@ -108,13 +115,11 @@ class Read:
         return f"{_score(self.metric, newest)} at update {newest.update}"
 
     def _facts(self) -> dict[str, str]:
-        logged = self.log.trained[-1].elapsed if self.log.trained else 0.0
-        seconds = max(logged, float(self.result["training_seconds"]) if self.result else 0.0)
         processes = f"{self.ranks} processes of " if self.ranks > 1 else ""
         return {
             "outer updates": f"{self.updates} of {self.planned}",
             "chosen by validation": "none" if not self.log.validated else f"update {self._chosen()}",
-            "training time": duration(seconds),
+            "training time": duration(self.seconds),
             "seed": str(self.header["seed"]),
             "device": self.header["device"],
             "mapping": f"{processes}{self.mapping}",
