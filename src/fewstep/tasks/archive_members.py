@@ -97,18 +97,19 @@ def _members(source: Path, archives: ExitStack) -> list[Member]:
     try:
         if zipfile.is_zipfile(source):
             return list(_of_zip(archives.enter_context(zipfile.ZipFile(source)), source))
-        if _is_tar(source):
-            return list(_of_tar(archives.enter_context(tarfile.open(source, tarinfo=_Header)), source))
+        if (tar := _as_tar(source)) is not None:
+            return list(_of_tar(archives.enter_context(tar), source))
     except DAMAGE as error:
         raise ValueError(f"{source} is truncated or damaged ({error}); download it again") from error
     raise ValueError(f"{source} {_what_instead(source)}, expected a folder, or a zip or tar archive; download it again")
 
 
-def _is_tar(source: Path) -> bool:
+def _as_tar(source: Path) -> tarfile.TarFile | None:
+    """The tar, its first header read; None where that is none, or is cut short."""
     try:
-        return tarfile.is_tarfile(source)
-    except (EOFError, zlib.error, OSError):  # cut short within its first block
-        return False
+        return tarfile.open(source, tarinfo=_Header)
+    except (tarfile.TarError, EOFError, zlib.error, OSError):
+        return None
 
 
 def _what_instead(source: Path) -> str:
