@@ -16,7 +16,7 @@ ROOT = Path(fewstep.__file__).parent
 MOST_LINES = 250
 
 LAYERS = (
-    "core allocation seeding card conforming digest durable formats lock log_rows nearest versions",
+    "core allocation seeding card conforming digest importing durable formats lock log_rows nearest versions",
     "inner.rates inner.settings",
     "tasks.opened_image",
     "tasks.preprocessing tasks.restricted_pickle novelty exporting json_file tensor_file",

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from fewstep.api import audit as audit
     from fewstep.api import evaluate as evaluate
     from fewstep.api import train as train
+    from fewstep.comparison import Paired as Paired
+    from fewstep.comparison import paired as paired
     from fewstep.core import Examples as Examples
     from fewstep.core import Task as Task
     from fewstep.estimator import FewShotClassifier as FewShotClassifier
+    from fewstep.evaluation import Evaluation as Evaluation
     from fewstep.foreign.learner import Foreign as Foreign
     from fewstep.inner.adagrad import Adagrad as Adagrad
     from fewstep.inner.adam import Adam as Adam
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from fewstep.nets.imported import Imported as Imported
     from fewstep.nets.mlp import MLP as MLP
     from fewstep.nets.resnet12 import ResNet12 as ResNet12
+    from fewstep.recipe import Recipe as Recipe
     from fewstep.tasks.augmentation import Augmentation as Augmentation
     from fewstep.tasks.augmentation import augmented as augmented
     from fewstep.tasks.dataset import from_dataset as from_dataset
@@ -75,6 +79,7 @@ _HOMES = {
     "Adam": "inner.adam",
     "Augmentation": "tasks.augmentation",
     "Conv4": "nets.conv4",
+    "Evaluation": "evaluation",
     "Examples": "core",
     "FewShotClassifier": "estimator",
     "Foreign": "foreign.learner",
@@ -85,8 +90,10 @@ _HOMES = {
     "Mapping": "mapping",
     "Momentum": "inner.momentum",
     "Omniglot": "tasks.omniglot",
+    "Paired": "comparison",
     "Published": "tasks.published",
     "RMSprop": "inner.rmsprop",
+    "Recipe": "recipe",
     "ResNet12": "nets.resnet12",
     "SGD": "inner.sgd",
     "Sinusoid": "tasks.sinusoid",
@@ -105,6 +112,7 @@ _HOMES = {
     "from_tensors": "tasks.tensors",
     "learner_of": "learner",
     "load": "adapted_file",
+    "paired": "comparison",
     "train": "api",
 }
 

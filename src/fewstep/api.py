@@ -107,15 +107,23 @@ def train(
     )
 
 
-def evaluate(run: Run | Learner, tasks: Tasks, *, count: int = 1000, steps: int | None = None, seed: int = 0) -> Result:
+def evaluate(
+    run: Run | Learner | str | Path, tasks: Tasks, *, count: int = 1000, steps: int | None = None, seed: int = 0
+) -> Result:
     """Test on `count` tasks after `steps` inner steps (default: as in training); changes nothing in `run`.
 
-    Under torchrun every process calls this, scores its share of the tasks, and returns the whole result. Raises
-    `ValueError` for tasks of another width than the learner's head, unless its algorithm makes one for each task.
+    `run` may also be a run folder, a learner file or the name of a learner of the package; `steps` then defaults to
+    those of its test. Under torchrun every process calls this, scores its share of the tasks, and returns the whole
+    result.
+
+    Raises `ValueError` for tasks of another width than the learner's head, unless its algorithm makes one for each
+    task.
     """
-    learner = _learner(run)
+    source = read_trained(run) if isinstance(run, str | Path) else run
+    learner = _learner(source)
     learner = learner.checked(tasks.sample(seed, "check", 0, 1).select(0).to(learner.device), tasks.outputs)
-    settings = Evaluation(tasks=count, steps=learner.algorithm.inner_steps if steps is None else steps, seed=seed)
+    as_trained = source.steps if isinstance(source, Trained) else learner.algorithm.inner_steps
+    settings = Evaluation(tasks=count, steps=as_trained if steps is None else steps, seed=seed)
     mapping = run.mapping if isinstance(run, Run) else None
     return evaluation.evaluate(learner, tasks, settings, mapping=mapping, ranks=join())
 
@@ -143,7 +151,7 @@ def adapt(
     Raises `ValueError` where the support set does not fit the learner.
     """
     source = read_trained(run, net=net, device=device or "cpu") if isinstance(run, str | Path) else run
-    learner = source.learner if isinstance(source, Run | Trained) else source
+    learner = _learner(source)
     learner = learner if device is None else learner.to(device)
     preprocessing = source.preprocessing if isinstance(source, Run | Trained) else None
     if not isinstance(support, Examples):
@@ -179,8 +187,8 @@ def audit(run: Run | Learner | Foreign, tasks: Splits | TaskMaker | None = None,
     return auditing.audit(_learner(run), tasks, seed=seed)
 
 
-def _learner(run: Run | Learner) -> Learner:
-    return run.learner if isinstance(run, Run) else run
+def _learner(run: Run | Learner | Trained) -> Learner:
+    return run.learner if isinstance(run, Run | Trained) else run
 
 
 def _initialised(net: nn.Module, x: torch.Tensor, seed: int) -> nn.Module:

@@ -110,7 +110,7 @@ def load(folder: Path, *, data_root: Path, device: str | None = None, ranks: Ran
     Raises `ValueError` for a folder without a run, of another format, or whose data are not what they were.
     """
     header = ranks.from_first(lambda: read_header(folder))
-    recipe, seed = recipes.from_json(header["recipe"]), header["seed"]
+    recipe, seed = recipes.from_run(header["recipe"]), header["seed"]
     device = device or header["device"]
     built = _built(recipe, data_root, seed, device, ranks)
     if _hashes(built.splits.summary) != _hashes(header["data"]):

@@ -31,9 +31,15 @@ class Packed(NamedTuple):
 def write_learner(path: Path, packed: Packed) -> None:
     """Write a learner file, whole or not at all.
 
-    Raises `OSError` where that fails.
+    Raises `OSError` where that fails, and `ValueError` for an algorithm of one's own.
     """
-    header = {"recipe": recipes.to_json(packed.recipe), "accuracy": packed.accuracy, "versions": versions()}
+    recipe = recipes.to_json(packed.recipe)
+    if ":" in (kind := recipe["algorithm"]["kind"]):
+        raise ValueError(
+            f"the algorithm {kind} is code of your own, and no code is imported on the word of a learner file; "
+            f"adapt the run folder itself"
+        )
+    header = {"recipe": recipe, "accuracy": packed.accuracy, "versions": versions()}
     write_tensors(path, "learner", header, by_path(packed.meta))
 
 

@@ -40,7 +40,7 @@ def accuracy_of(
     Raises `ValueError` for a folder without a run.
     """
     header = read_header(folder)
-    recipe = recipes.from_json(header["recipe"])
+    recipe = recipes.from_run(header["recipe"])
     steps = recipe.evaluation.steps if steps is None else steps
     path, _ = read_selected(folder, recipes.identity_of(header["recipe"], header["seed"]))
     if steps == recipe.evaluation.steps and (recipe.norm != "transductive" or _queries_were_alone(folder)):

@@ -25,6 +25,7 @@ from fewstep.algorithms.reptile import Reptile, read_in_batches
 from fewstep.conforming import conforming
 from fewstep.digest import digest
 from fewstep.evaluation import Evaluation
+from fewstep.importing import imported
 from fewstep.learner import Learner, learner_of
 from fewstep.model import Loss
 from fewstep.nets.conv4 import Conv4
@@ -145,11 +146,11 @@ def identity_of(values: Any, seed: int) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """Plain values; every dataclass says which one it is under `kind`."""
+    """Plain values; every dataclass says which one it is under `kind`: `MAML`, or `my_module:Mine` of your own."""
     if dataclasses.is_dataclass(value):
         fields = [field for field in dataclasses.fields(value) if not _goes_without_saying(field, value)]
         return {
-            "kind": type(value).__name__,
+            "kind": _kind_of(type(value)),
             **{field.name: to_json(getattr(value, field.name)) for field in fields},
         }
     if isinstance(value, tuple):
@@ -176,6 +177,23 @@ def from_json(values: Any) -> Recipe:
     return recipe
 
 
+def from_run(values: Any) -> Recipe:
+    """The recipe of a run folder, which is one's own: the module of an algorithm of one's own is imported.
+
+    Raises `ValueError` as `from_json` does, and for what cannot be imported or is no algorithm.
+    """
+    given = values.get("algorithm") if isinstance(values, dict) else None
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if given is None or not isinstance(kind, str) or ":" not in kind:
+        return from_json(values)
+    own = imported(kind, said_as=f"the recipe's algorithm, {kind!r},", example="my_module:Mine")
+    if not (isinstance(own, type) and dataclasses.is_dataclass(own)):
+        raise ValueError(f"the recipe's algorithm, {kind!r}, is no dataclass")
+    rest = from_json({**values, "algorithm": to_json(ProtoNet())})  # stands in for it
+    algorithm: Any = conforming({**given, "kind": own.__name__}, own, "recipe.algorithm")
+    return dataclasses.replace(rest, algorithm=algorithm)
+
+
 def net_from_json(values: Any) -> NetSpec:
     """The net's part of a recipe, as `to_json` wrote it.
 
@@ -183,3 +201,8 @@ def net_from_json(values: Any) -> NetSpec:
     """
     net: NetSpec = conforming(values, NetSpec, "net")
     return net
+
+
+def _kind_of(kind: type) -> str:
+    is_ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return kind.__name__ if is_ours else f"{kind.__module__}:{kind.__qualname__}"

@@ -24,7 +24,7 @@ class Record:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe, resolved."""
-        return recipes.from_json(self.header["recipe"])
+        return recipes.from_run(self.header["recipe"])
 
     @property
     def seed(self) -> int:

@@ -78,7 +78,7 @@ def pack(folder: Path, accuracy: str) -> Packed:
     """
     header = read_header(folder)
     meta = read_selected(folder, recipes.identity_of(header["recipe"], header["seed"]))[1]
-    return Packed(recipes.from_json(header["recipe"]), meta, accuracy)
+    return Packed(recipes.from_run(header["recipe"]), meta, accuracy)
 
 
 def _of(packed: Packed, source: Path, device: torch.device | str, given: nn.Module | NetSpec | None) -> Trained:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +63,17 @@ def main(words: Sequence[str]) -> int:
     """Parse, train, report."""
     name, rest = _recipe_name(words)
     default, rest = choose_kinds(recipes.find(name), rest)
-    arguments = tyro.cli(
-        TrainArguments,
-        prog=f"fewstep train {name}",
-        description=f"{TrainArguments.__doc__} {HELP}.",
-        args=rest,
-        default=TrainArguments(recipe=default),
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    with warnings.catch_warnings():  # an algorithm of one's own is none of the union's; tyro says so and takes it
+        warnings.filterwarnings("ignore", ".* does not match any type in Union")
+        arguments = tyro.cli(
+            TrainArguments,
+            prog=f"fewstep train {name}",
+            description=f"{TrainArguments.__doc__} RECIPE is one that `fewstep recipes` lists, or my_module:RECIPE "
+            f"of your own. {HELP}.",
+            args=rest,
+            default=TrainArguments(recipe=default),
+            config=(tyro.conf.AvoidSubcommands,),
+        )
     recipe = arguments.recipe
     if arguments.updates is not None:
         training = dataclasses.replace(recipe.training, updates=arguments.updates)

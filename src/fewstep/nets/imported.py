@@ -1,14 +1,13 @@
 """A user's own net, named by its import path."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
+
+from fewstep.importing import imported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Imported:
         Arguments that are called `inputs` and `outputs` are given by these names; else the first is `outputs`.
         Raises `ValueError` for a path that cannot be imported and for what makes no net when it is called so.
         """
-        make = self._imported()
+        make = imported(self.path, said_as=f"net.path={self.path!r}", example="my_module:Net")
         if not callable(make) or isinstance(make, nn.Module):
             raise ValueError(
                 f"net.path={self.path!r} is {_described(make)}, expected a class or function that makes a net for "
@@ -41,17 +40,6 @@ class Imported:
         if not isinstance(net, nn.Module):
             raise ValueError(f"net.path={self.path!r} made a {type(net).__name__}, expected an nn.Module")
         return net
-
-    def _imported(self) -> Any:
-        module_name, _, attribute = self.path.partition(":")
-        if not (module_name and attribute):
-            raise ValueError(f"net.path={self.path!r} is not of the form 'my_module:Net'")
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        try:
-            return getattr(importlib.import_module(module_name), attribute)
-        except Exception as error:  # whatever the module raises while it is run
-            raise ValueError(f"net.path={self.path!r} cannot be imported: {error} ({type(error).__name__})") from error
 
     def _arguments(
         self, make: Callable[..., Any], inputs: tuple[int, ...], outputs: int

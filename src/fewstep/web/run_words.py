@@ -24,7 +24,7 @@ class Read:
     def __init__(self, name: str, folder: Path, log: RunLog, *, training: bool) -> None:
         self.name, self.folder, self.log, self.training = name, folder, log, training
         self.header, self.result = read_header(folder), read_result(folder)
-        self.recipe = recipes.from_json(self.header["recipe"])
+        self.recipe = recipes.from_run(self.header["recipe"])
         self.mapping = mapping_from(self.header["mapping"])
         self.ranks = int(self.header.get("ranks", 1))
         self.metric: Metric = "mse" if self.recipe.loss == "mean_squared_error" else "accuracy"
