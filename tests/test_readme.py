@@ -2,24 +2,22 @@
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 from torch.distributed.run import get_args_parser
 
 from fewstep.cli import main
+from snippets import blocks, commands, draw_birds, draw_shapes, words_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-VERBS = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("fewstep ")]
-SHARED = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("torchrun ")]
+README = Path(__file__).parent.parent / "README.md"
+PYTHON = [block.text for block in blocks(README) if block.language == "python"]
+COMMANDS = [line for block in blocks(README) if block.language == "sh" for line in commands(block)]
+VERBS = [words_of(line) for line in COMMANDS if line.startswith("fewstep ")]
+SHARED = [words_of(line) for line in COMMANDS if line.startswith("torchrun ")]
 TRAIN, AFTERWARDS = (
     [words for words in [*VERBS, *(words[words.index("fewstep") :] for words in SHARED)] if words[1] in verbs]
     for verbs in (("train",), ("resume", "evaluate", "audit", "adapt", "predict", "pack"))
@@ -28,31 +26,15 @@ TRAIN, AFTERWARDS = (
 
 @pytest.fixture
 def birds(tmp_path, monkeypatch):
-    """A folder `birds` of 24 noisy colours, in the working directory."""
-    rng = np.random.default_rng(0)
-    for bird in range(24):
-        folder = tmp_path / "birds" / f"bird{bird:02d}"
-        folder.mkdir(parents=True)
-        for i in range(8):
-            noisy = rng.integers(0, 200, 3) + rng.integers(0, 40, (30, 20, 3))
-            Image.fromarray(noisy.astype(np.uint8)).save(folder / f"{i}.png")
+    """A folder `birds`, in the working directory."""
+    draw_birds(tmp_path)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def shapes(tmp_path, monkeypatch):
-    """A folder `shapes` of five symbols, drawn twice each, and `new.png`, in the working directory."""
-    rng = np.random.default_rng(0)
-    for shape in range(5):
-        folder = tmp_path / "shapes" / f"shape{shape}"
-        folder.mkdir(parents=True)
-        strokes = rng.integers(10, 95, (3, 4))
-        for i in range(2):
-            image = Image.new("L", (105, 105), 255)
-            for stroke in strokes + rng.integers(-3, 4, strokes.shape):
-                ImageDraw.Draw(image).line(stroke.tolist(), fill=0, width=4)
-            image.save(folder / f"{i}.png")
-    shutil.copy(folder / "1.png", tmp_path / "new.png")
+    """A folder `shapes` and `new.png`, in the working directory."""
+    draw_shapes(tmp_path)
     monkeypatch.chdir(tmp_path)
 
 
