@@ -128,7 +128,7 @@ def test_a_run_without_result_is_untested_stopped_or_diverged(copied: Path) -> N
 def test_a_damaged_run_is_listed_with_one_line_that_names_the_file(copied: Path, file: str, content: str) -> None:
     (copied / file).write_bytes(content.encode(errors="surrogateescape"))
     row, statuses = shown(copied)
-    assert (row["status"], statuses) == ("damaged", [422, 422])
+    assert (row["status"], statuses) == ("damaged", [409, 409])
     assert file in row["problem"]
     assert "\n" not in row["problem"]
 
@@ -138,7 +138,7 @@ def test_a_field_of_the_wrong_kind_is_damage(copied: Path, field: str) -> None:
     header = json.loads((copied / "recipe.json").read_text())
     (copied / "recipe.json").write_text(json.dumps({**header, field: [[1]]}))
     row, statuses = shown(copied)
-    assert (row["status"], statuses) == ("damaged", [422, 422])
+    assert (row["status"], statuses) == ("damaged", [409, 409])
 
 
 def test_damaged_lines_of_a_log_are_passed_over(copied: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_file_of_a_run_that_is_a_link_out_or_a_pipe_is_not_read(copied: Path, 
     (copied / file).rename(tmp_path / file)
     (copied / file).symlink_to(tmp_path / file)
     row, statuses = shown(copied)
-    assert (row["status"], statuses) == ("damaged", [422, 422])
+    assert (row["status"], statuses) == ("damaged", [409, 409])
     assert f"{file} is no file of this folder itself" in row["problem"]
     (copied / file).unlink()
     os.mkfifo(copied / file)  # who opens it waits for ever

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from planted_runs import planted_runs
+from planted_runs import SINUSOID, STROKES, planted_runs
 from schemathesis import Case
 
 from fewstep.web.app import create_app
@@ -18,8 +18,20 @@ from fewstep.web.settings import Settings
 FOLDER = Path(tempfile.gettempdir()) / f"fewstep-playground-{os.getpid()}"
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
+NAMES = [STROKES, SINUSOID, "broken", "linked", "study", "..", "../outside", "%2e%2e/outside"]
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "dictionaries": {"runs": {"values": NAMES}},
+        "parameters": {"query.name": {"dictionary": "runs", "probability": 0.7}},
+        "operations": [  # text of the right letters need be no picture
+            {"include-path": path, "checks": {"positive_data_acceptance": {"expected-statuses": [200, 404, 422]}}}
+            for path in ("/api/teach/adapt", "/api/teach/ask")
+        ],
+    }
+)
+
 schema = schemathesis.openapi.from_asgi(
-    "/openapi.json", create_app(Settings(runs=FOLDER / "runs")), headers={"host": "localhost"}
+    "/openapi.json", create_app(Settings(runs=FOLDER / "runs")), config=CONFIG, headers={"host": "localhost"}
 )
 schema.config.update(base_url="http://localhost")
 

@@ -25,13 +25,25 @@ MISSING: dict[int | str, dict[str, object]] = {404: {"model": Problem, "descript
 """What an address that names something may answer besides."""
 
 
+DAMAGED: dict[int | str, dict[str, object]] = {409: {"model": Problem, "description": "damaged"}}
+"""What an address that names files may answer besides."""
+
+
 class NotThereError(Exception):
     """What an address names is not there."""
 
 
+class DamagedError(Exception):
+    """What an address names is there, but damaged."""
+
+
 def say_why(app: FastAPI) -> None:
-    """Give errors their answers: 404 for `NotThereError`, 422 for what does not fit the schema and for `ValueError`."""
+    """Give errors their answers.
+
+    404 for `NotThereError`, 409 for `DamagedError`, 422 for what does not fit the schema and for `ValueError`.
+    """
     app.add_exception_handler(NotThereError, lambda _, error: _answer(404, str(error)))
+    app.add_exception_handler(DamagedError, lambda _, error: _answer(409, str(error)))
     app.add_exception_handler(ValueError, lambda _, error: _answer(422, str(error)))
     app.add_exception_handler(RequestValidationError, _say_invalid)
     app.add_exception_handler(HTTPException, _say_http)

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from fewstep.lock import locks_held
-from fewstep.web.answers import MISSING, NotThereError
+from fewstep.web.answers import DAMAGED, MISSING, DamagedError, NotThereError
 from fewstep.web.run_answers import Curves, Detail, Row
 from fewstep.web.run_folders import RunFolders, check_files, is_own, is_training, version_of
 from fewstep.web.run_words import Read, damaged
@@ -49,8 +49,8 @@ def router(settings: Settings) -> APIRouter:
         try:
             check_files(folder)
             return Read(name, folder, folders.log(folder), training=training)
-        except OSError as error:
-            raise ValueError(f"{folder} cannot be read: {error}") from error
+        except (ValueError, OSError) as error:
+            raise DamagedError(str(error)) from error
 
     def row(name: str, folder: Path, held: frozenset[int] | None) -> Listed:
         training = is_training(folder, held)
@@ -58,7 +58,7 @@ def router(settings: Settings) -> APIRouter:
         if folder not in listed or listed[folder].version != version:
             try:
                 found = read(name, folder, training=training).row()
-            except ValueError as error:
+            except DamagedError as error:
                 found = damaged(name, folder, error)
             listed[folder] = Listed(version, found)
         return listed[folder]
@@ -74,12 +74,12 @@ def router(settings: Settings) -> APIRouter:
             lambda: Runs(folder=str(settings.runs), runs=sorted((one.row for one in found), key=_newest_first)),
         )
 
-    @runs.get("/detail", responses=MISSING)
+    @runs.get("/detail", responses={**MISSING, **DAMAGED})
     def show_run(name: Name) -> Detail:
         folder = folders.path(name)
         return read(name, folder, training=is_training(folder, locks_held())).detail()
 
-    @runs.get("/curves", responses={**MISSING, **UNCHANGED}, response_model=Curves)
+    @runs.get("/curves", responses={**MISSING, **DAMAGED, **UNCHANGED}, response_model=Curves)
     def show_curves(name: Name, request: Request, response: Response) -> Curves | Response:
         folder = folders.path(name)
         training = is_training(folder, locks_held())

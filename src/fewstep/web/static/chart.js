@@ -126,6 +126,7 @@ function drawn(frame, line) {
     shapes.push(shape("line", { class: `error kind${line.kind}`, x1: frame.x(x), x2: frame.x(x), y1: frame.y(y - half), y2: frame.y(y + half) }));
     shapes.push(shape("circle", { class: `dot kind${line.kind}`, cx: frame.x(x), cy: frame.y(y), r: 2.6 }));
   }
+  if (line.points.length === 1) shapes.push(shape("circle", { class: `dot kind${line.kind}`, cx: frame.x(line.points[0][0]), cy: frame.y(line.points[0][1]), r: 2.6 }));
   return [...shapes, shape("path", { class: `line kind${line.kind}`, d: `M${line.points.map(at).join("L")}` })];
 }
 
@@ -158,7 +159,7 @@ function decades(low, high) {
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
     for (const factor of [1, 2, 5]) if (factor * 10 ** power >= low && factor * 10 ** power <= high) found.push(Number((factor * 10 ** power).toPrecision(6)));
   }
-  return found;
+  return found.length > 1 ? found : ticks(low, high, 4); // of a short way up, too
 }
 
 /** 16 000 with a thin space. */
