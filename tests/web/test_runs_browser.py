@@ -58,6 +58,15 @@ def test_a_finished_run_shows_its_result_and_its_curves(page: Page, shoot: Calla
     assert shoot(page, "play-runs").stat().st_size > 10_000
 
 
+def test_without_a_run_the_page_says_how_to_train_the_first(page: Page) -> None:
+    page.route("/api/runs", lambda route: route.fulfill(json={"folder": "runs", "runs": []}))
+    page.goto("/runs")
+    expect(page.locator("#empty")).to_contain_text("No run yet in runs")
+    expect(page.locator("#empty pre")).to_have_text("fewstep train")
+    expect(page.locator("#listed")).to_be_hidden()
+    expect(page.locator("#one")).to_be_hidden()
+
+
 def test_a_chart_is_read_with_the_arrow_keys(page: Page) -> None:
     page.goto(f"/runs#{REPORTED}")
     chart = page.locator("#one svg.chart").first

@@ -21,6 +21,7 @@ async function refresh() {
     state.isLost = false;
     Object.assign(state, told);
     at("folder").textContent = told.folder;
+    at("train").textContent = told.folder === "runs" ? "fewstep train" : `fewstep train --out ${told.folder}/first`;
     at("empty").hidden = told.runs.length > 0;
     at("listed").hidden = told.runs.length === 0;
     showRows();
@@ -29,6 +30,7 @@ async function refresh() {
       if (before.get(row.name).status === "training" && row.status !== "training") announce(`${row.name}: ${row.status}. ${row.result}`);
       if (row.name === state.open) await follow(row, before.get(row.name));
     }
+    if (state.open === null) await openFirst();
     if (moved.some((row) => state.chosen.has(row.name))) await compare();
   } catch (error) {
     state.isLost = true;
@@ -117,6 +119,11 @@ async function open(name, moves) {
   }
 }
 
+async function openFirst() {
+  const first = runOf(decodeURIComponent(location.hash.slice(1))) ?? state.runs[0];
+  if (first && first.status !== "damaged") await open(first.name, false);
+}
+
 async function follow(row, before) {
   if (row.status !== before.status || row.result !== before.result) await open(row.name, false);
   else if (state.shown) {
@@ -171,7 +178,4 @@ async function watch() {
 at("filter").addEventListener("input", showRows);
 at("more").addEventListener("click", () => { state.all = !state.all; showRows(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-await refresh();
-const first = runOf(decodeURIComponent(location.hash.slice(1))) ?? state.runs[0];
-if (first && first.status !== "damaged") await open(first.name, false);
-setTimeout(watch, SOON);
+await watch();
