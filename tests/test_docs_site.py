@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mkdocs.exceptions import PluginError
 
 import fewstep
 from docs.hooks import equations, help, notebooks
@@ -51,6 +52,11 @@ def test_an_equation_becomes_mathml_in_its_line_or_in_its_own(marked: str, displ
     drawn = equations.on_page_content(f"<p>{marked}</p>")
     assert drawn.startswith(f'<p><math xmlns="http://www.w3.org/1998/Math/MathML" display="{display}">')
     assert "\\" not in drawn
+
+
+def test_an_equation_that_cannot_be_drawn_whole_stops_the_build():
+    with pytest.raises(PluginError, match=r"cannot be drawn: \\arg"):
+        equations.on_page_content(r'<span class="arithmatex">\(\arg\)</span>')
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

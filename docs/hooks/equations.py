@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 
 EQUATION = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 
@@ -16,4 +17,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def _drawn(found: re.Match[str]) -> str:
     latex = unescape(found[2]).strip()[2:-2]  # without \\( and \\), or \\[ and \\]
-    return convert(latex, display="block" if found[1] == "div" else "inline")
+    drawn: str = convert(latex, display="block" if found[1] == "div" else "inline")
+    if "\\" in drawn:
+        raise PluginError(f"an equation has a command that cannot be drawn: {latex}")
+    return drawn

@@ -67,7 +67,11 @@ def _digest(path: Path) -> str:
 
 
 def page_of(notebook: Any, name: str) -> Page:
-    """The notebook as a page. A cell's metadata may say what its picture shows, under `alt`."""
+    """The notebook as a page.
+
+    A cell's metadata may say what its picture shows, under `alt`, and that it is a `chart`, whose colours a dark page
+    may turn.
+    """
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
     for cell in notebook.cells:
@@ -75,13 +79,17 @@ def page_of(notebook: Any, name: str) -> Page:
             parts.append(cell.source)
             continue
         parts.append(f"```python\n{cell.source}\n```")
+        said = ""
         for output in cell.outputs:
             data = output.get("data", {})
-            if "image/png" in data:
+            said += "" if "image/png" in data else output.get("text", data.get("text/plain", ""))
+        if said:
+            parts.append(f"```text {{ .output }}\n{said.rstrip()}\n```")
+        for output in cell.outputs:
+            if (encoded := output.get("data", {}).get("image/png")) is not None:
                 picture = f"{name}-{len(pictures)}.png"
-                pictures[picture] = base64.b64decode(data["image/png"])
-                parts.append(f"![{cell.metadata.get('alt', '')}]({picture})")
-            elif text := output.get("text", data.get("text/plain", "")):
-                parts.append(f"```text {{ .output }}\n{text.rstrip()}\n```")
+                pictures[picture] = base64.b64decode(encoded)
+                kind = "{ .chart }" if cell.metadata.get("chart") else ""
+                parts.append(f"![{cell.metadata.get('alt', '')}]({picture}){kind}")
     parts.append(f"[This page as a notebook]({name}.ipynb)\n")
     return Page("\n\n".join(parts), pictures)

@@ -12,6 +12,8 @@ RECIPE = fewstep.Recipe(
     net=fewstep.Conv4(filters=32, downsample="stride"),
     norm="support",
     algorithm=MinibatchProx(inner_lr=0.1, inner_steps=8, regularization=0.5),
-    training=fewstep.Training(updates=500, meta_batch=8, lr=3e-3, schedule="cosine"),
+    training=fewstep.Training(
+        updates=500, meta_batch=8, lr=3e-3, schedule="cosine"
+    ),
     evaluation=fewstep.Evaluation(tasks=1000, steps=8),
 )
