@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 
 from fewstep.web.app import create_app
 from fewstep.web.serving import address_of, listen, server_of
@@ -71,13 +71,14 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
 
 
 @pytest.fixture
-def shoot(tmp_path: Path) -> Callable[[Page, str], Path]:
-    """Takes the screenshot of a whole page as NAME.png, into $FEWSTEP_SCREENSHOTS where that is set."""
+def shoot(tmp_path: Path) -> Callable[..., Path]:
+    """Takes the screenshot of a page as NAME.png, into $FEWSTEP_SCREENSHOTS where that is set; of its top, or whole."""
     folder = Path(os.environ.get(SCREENSHOTS) or tmp_path)
 
-    def take(page: Page, name: str) -> Path:
-        path = folder / f"{name}.png"
-        page.screenshot(path=path, full_page=True)
+    def take(page: Page, name: str, *, top: int | None = None) -> Path:
+        path, width = folder / f"{name}.png", (page.viewport_size or {"width": 0})["width"]
+        clip: FloatRect | None = None if top is None else {"x": 0, "y": 0, "width": width, "height": top}
+        page.screenshot(path=path, full_page=True, clip=clip)
         return path
 
     return take
