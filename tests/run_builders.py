@@ -1,6 +1,7 @@
 """Tiny learners, tasks and recipes for the tests of runs: an update takes about a millisecond."""
 
 import dataclasses
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ import torch
 from torch import nn
 
 from fewstep.algorithms.maml import MAML
+from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Meta
 from fewstep.evaluation import Evaluation
-from fewstep.journal import Row
+from fewstep.journal import METRICS, Row, read_metrics
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping
 from fewstep.recipe import Recipe
@@ -91,6 +93,20 @@ def identical(a: Meta, b: Meta) -> bool:
         {**_named(meta.learned), **{f"state {k}": v for k, v in _named(meta.state).items()}} for meta in (a, b)
     )
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def assert_same_folder(folder: Path, whole: Path) -> None:
+    """Two run folders hold the same, bit for bit, but for the clock: checkpoints, log, recipe, result."""
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
+    for path in whole.glob("*.safetensors"):
+        mine, theirs = load_checkpoint(folder / path.name), load_checkpoint(path)
+        assert identical(mine.meta, theirs.meta)
+        assert (mine.update, mine.optimizer["param_groups"]) == (theirs.update, theirs.optimizer["param_groups"])
+        torch.testing.assert_close(mine.optimizer["state"], theirs.optimizer["state"], rtol=0, atol=0)
+    assert without_timing(read_metrics(folder / METRICS)) == without_timing(read_metrics(whole / METRICS))
+    assert json.loads((folder / "recipe.json").read_text()) == json.loads((whole / "recipe.json").read_text())
+    mine, theirs = (json.loads((at / "result.json").read_text()) for at in (folder, whole))
+    assert {**mine, "training_seconds": 0} == {**theirs, "training_seconds": 0}
 
 
 def shrunken(recipe: Recipe) -> Recipe:

@@ -17,13 +17,11 @@ import torch
 
 import rank_cases
 from fewstep import experiment, torchrun
-from fewstep.checkpoint import load_checkpoint
-from fewstep.journal import BEST, METRICS, checkpoints, read_metrics
 from fewstep.ranks import ALONE, LostError, Ranks
 from fewstep.record import read_record
 from fewstep.torchrun import is_restarted, join
 from rank_cases import STROKES, TRAINED
-from run_builders import identical, without_timing
+from run_builders import assert_same_folder, identical, without_timing
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
@@ -148,19 +146,8 @@ def test_the_folder_says_how_many_shared_it_and_its_result_is_what_evaluate_says
     assert pair.out[0].count(line) == 3  # trained whole, stopped and resumed, evaluated
 
 
-def assert_same_run(folder: Path, whole: Path) -> None:
-    for name in (checkpoints(whole)[-1].name, BEST):
-        mine, theirs = load_checkpoint(folder / name), load_checkpoint(whole / name)
-        assert identical(mine.meta, theirs.meta)
-        assert mine.optimizer["param_groups"] == theirs.optimizer["param_groups"]
-        torch.testing.assert_close(mine.optimizer["state"], theirs.optimizer["state"], rtol=0, atol=0)
-    assert without_timing(read_metrics(folder / METRICS)) == without_timing(read_metrics(whole / METRICS))
-    mine, theirs = (json.loads((at / "result.json").read_text()) for at in (folder, whole))
-    assert {**mine, "training_seconds": 0} == {**theirs, "training_seconds": 0}
-
-
 def test_a_run_stopped_by_ctrl_c_and_resumed_is_bit_identical(pair):
-    assert_same_run(pair.folder / "stopped", pair.folder / "whole")
+    assert_same_folder(pair.folder / "stopped", pair.folder / "whole")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
@@ -175,7 +162,7 @@ def test_a_killed_worker_is_started_again_and_ends_bit_identical(pair, tmp_path)
     assert launcher.returncode == 0, err
     assert "failed (exitcode: -9) local_rank: 1" in err
     assert re.search("started again; going on after update [23]\n", err)  # the first rank may have saved the third
-    assert_same_run(tmp_path / "run", pair.folder / "whole")
+    assert_same_folder(tmp_path / "run", pair.folder / "whole")
 
 
 def test_another_number_of_processes_may_go_on_with_a_run_and_the_log_says_so(pair, tmp_path, caplog):

@@ -3,8 +3,6 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -36,35 +34,6 @@ from run_builders import (
     train_sinusoids,
     without_timing,
 )
-
-KILLER = """
-import os, signal, sys, time
-from pathlib import Path
-import numpy as np
-import torch._dynamo  # which the first optimizer imports
-sys.path.insert(0, sys.argv[1])
-from run_builders import TRAINING, train_sinusoids
-from fewstep.journal import newest_update
-import dataclasses
-
-folder = Path(sys.argv[2])
-rng = np.random.default_rng(int(sys.argv[3]))
-training = dataclasses.replace(TRAINING, updates=60, checkpoint_every=2, validate_every=3)
-for kill in range(4):  # nothing of torch has run in this process, so a fork of it is sound
-    begun = newest_update(folder)
-    child = os.fork()
-    if not child:
-        train_sinusoids(folder, training=training)
-        os._exit(0)
-    if kill < 3:
-        while newest_update(folder) < begun + 4:
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.02))
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    print(newest_update(folder), os.WIFSIGNALED(status), flush=True)
-    assert kill < 3 or status == 0
-"""
 
 
 class Crash(Exception):  # noqa: N818
@@ -200,22 +169,31 @@ def test_a_run_in_memory_is_the_run_in_a_folder(whole):
     assert without_timing(run.history) == without_timing(whole.run.history)
 
 
-def test_a_run_killed_three_times_at_random_is_bit_identical_to_one_that_was_not(tmp_path):
-    training = dataclasses.replace(TRAINING, updates=60, checkpoint_every=2, validate_every=3)
-    expected = Reference(tmp_path / "whole", train_sinusoids(make(tmp_path / "whole"), training=training))
-    command = [sys.executable, "-c", KILLER, str(Path(__file__).parent), str(make(tmp_path / "killed")), "0"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert told.returncode == 0, told.stderr
-    lines = [line.split() for line in told.stdout.splitlines()]
-    assert [killed for _, killed in lines] == ["True", "True", "True", "False"]
-    for partial in (tmp_path / "killed").glob(".*.partial"):
-        partial.unlink()  # a kill may leave one; no run reads them
-    assert_same_run(tmp_path / "killed", train_sinusoids(tmp_path / "killed", training=training), expected)
+def test_a_crash_before_the_file_of_an_ensembles_member_is_made_good(tmp_path, monkeypatch):
+    save = journal.save_checkpoint
 
+    def train() -> Run:
+        evaluation = Evaluation(tasks=4, steps=2, ensemble=2)
+        return train_run(
+            sinusoid_learner(), SINUSOIDS, TRAINING, evaluation, seed=0, mapping=Mapping(), folder=tmp_path
+        )
 
-def make(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+    def crash_at_member(path: Path, *rest: object) -> None:
+        if path.name == "best-00000004.safetensors":
+            raise Crash
+        save(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "save_checkpoint", crash_at_member)
+        with pytest.raises(Crash):
+            train()
+    train()
+    scores = {row["update"]: row["score"] for row in read_metrics(tmp_path / METRICS) if row["kind"] == "validation"}
+    expected = sorted(sorted(scores, key=lambda update: scores[update])[:2])
+    assert 4 in expected
+    members = sorted(tmp_path.glob("best-*"))
+    assert [load_checkpoint(path).update for path in members] == expected
+    assert [path.name for path in members] == [f"best-{update:08d}.safetensors" for update in expected]
 
 
 def test_only_the_last_three_checkpoints_are_kept(whole):

@@ -102,8 +102,9 @@ class Journal:
             among_best_path(folder, update)
             for update in best_updates(self.history, self._higher_is_better)[: self._kept_best]
         }
-        if among_best_path(folder, self.update) in kept:
-            save_checkpoint(among_best_path(folder, self.update), self._checkpoint())
+        mine = among_best_path(folder, self.update)
+        if mine in kept and not mine.exists():
+            save_checkpoint(mine, self._checkpoint())
         for path in set(folder.glob(AMONG_BEST)) - kept:
             path.unlink()
 
@@ -157,6 +158,8 @@ class Journal:
                 if path.name != BEST:  # deleted, or a crash came between the validation and the best's own file
                     save_checkpoint(folder / BEST, best)
                 break
+        if self._kept_best > 1 and self.is_validated:  # a crash may have come before its file
+            self._keep_among_best(folder)
 
 
 def begin_log(folder: Path, card: Card) -> None:
