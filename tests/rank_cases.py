@@ -23,6 +23,7 @@ from fewstep.algorithms.maml import MAML
 from fewstep.algorithms.maml_plus_plus import MAMLPlusPlus
 from fewstep.algorithms.reptile import Reptile
 from fewstep.core import Meta, map_tensors
+from fewstep.divergence import DivergedError
 from fewstep.evaluation import Evaluation, Result, evaluate
 from fewstep.inner.adam import Adam
 from fewstep.learner import Learner, learner_of
@@ -33,7 +34,7 @@ from fewstep.run import Run, Watch, train_run
 from fewstep.seeding import seeded
 from fewstep.tasks.splits import Splits
 from fewstep.torchrun import join
-from fewstep.training import DivergedError, Training
+from fewstep.training import Training
 
 TRAINING = Training(updates=4, meta_batch=4, lr=0.1, validate_every=2, validation_tasks=3)
 PLUS_PLUS = MAMLPlusPlus(

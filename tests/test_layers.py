@@ -36,7 +36,7 @@ LAYERS = (
     "inner.pulled tasks.class_ids",
     "inner.query_gradient inner.embedded",
     "algorithms.* learner",
-    "evaluation derivative_order adapted",
+    "evaluation derivative_order adapted divergence",
     "auditing foreign.bench",
     "foreign.order",
     "foreign.audit",

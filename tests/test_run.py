@@ -16,6 +16,7 @@ from fewstep import journal, training
 from fewstep.algorithms.maml import MAML
 from fewstep.checkpoint import load_checkpoint
 from fewstep.core import Task
+from fewstep.divergence import DivergedError
 from fewstep.evaluation import Evaluation, Result, evaluate
 from fewstep.journal import BEST, METRICS, Row, best_update, checkpoints, read_metrics
 from fewstep.learner import Learner, learner_of
@@ -23,7 +24,7 @@ from fewstep.mapping import Mapping, Workers
 from fewstep.run import Run, Watch, train_run
 from fewstep.seeding import seeded
 from fewstep.tasks.splits import Splits, Tasks
-from fewstep.training import DivergedError, Training, outer_optimizer
+from fewstep.training import Training, outer_optimizer
 from run_builders import (
     SINUSOIDS,
     TRAINING,

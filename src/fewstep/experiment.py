@@ -14,6 +14,7 @@ from fewstep.auditing import audit
 from fewstep.autotune import available_threads, choose_mapping
 from fewstep.card import Card
 from fewstep.core import Meta, map_tensors
+from fewstep.divergence import DivergedError
 from fewstep.durable import make_folder, replace_file
 from fewstep.evaluation import Result, evaluate
 from fewstep.journal import METRICS, begin_log, checkpoints, put_meta
@@ -25,7 +26,6 @@ from fewstep.recipe import Built, Recipe
 from fewstep.result_file import RESULT
 from fewstep.run import Run, Watch, train_run
 from fewstep.run_folder import FORMAT, RECIPE, mapping_from, read_header, read_next_best, read_selected
-from fewstep.training import DivergedError
 from fewstep.versions import versions
 
 logger = logging.getLogger(__name__)

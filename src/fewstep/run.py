@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fewstep.divergence import DivergedError
 from fewstep.durable import discard_leftovers
 from fewstep.evaluation import Evaluation, evaluate
 from fewstep.journal import Journal, Row
@@ -17,7 +18,7 @@ from fewstep.mapping import Mapping, Workers
 from fewstep.ranks import ALONE, Ranks
 from fewstep.tasks.preprocessing import Preprocessing
 from fewstep.tasks.splits import Splits
-from fewstep.training import DivergedError, Training, updates
+from fewstep.training import Training, updates
 
 Status = Literal["finished", "out of time", "interrupted"]
 
@@ -72,7 +73,7 @@ def train_run(
     deadline = math.inf if watch.minutes is None else time.monotonic() + 60 * watch.minutes
     settings = dataclasses.replace(evaluation, tasks=training.validation_tasks, seed=seed)
     status: Status = "finished"
-    folder = folder if ranks.is_first else None
+    place, folder = folder, folder if ranks.is_first else None
 
     def is_late() -> bool:
         return time.monotonic() > deadline
@@ -110,7 +111,7 @@ def train_run(
                     break
         except DivergedError as error:
             journal.log_divergence(str(error))
-            raise
+            raise DivergedError(f"{error}{journal.kept(place)}") from error
     return _finished(learner, journal, mapping, status, splits.preprocessing)
 
 

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fewstep.core import Meta, MetaGradient, Params, Task, map_tensors, tensors_of
+from fewstep.core import Meta, MetaGradient, Task, map_tensors, tensors_of
+from fewstep.divergence import DivergedError, advice, are_finite
 from fewstep.evaluation import laid_out, score
 from fewstep.learner import Learner
 from fewstep.mapping import Workers
@@ -74,10 +75,6 @@ class Progress(NamedTuple):
     tasks_per_second: float
 
 
-class DivergedError(ArithmeticError):
-    """The loss or the meta-gradient is no longer finite."""
-
-
 def outer_optimizer(meta: Meta, training: Training) -> torch.optim.Optimizer:
     """The outer optimizer over `meta.learned`, one parameter group per group name."""
     groups = [{"params": list(group.values()), "name": name} for name, group in meta.learned.items()]
@@ -102,19 +99,24 @@ def updates(
 ) -> Iterator[Progress]:
     """Update `learner.meta` in place, from update `first` on, one update per iteration.
 
-    Raises `DivergedError` before a non-finite gradient touches the learner.
+    Raises `DivergedError` before a loss, meta-gradient or statistics that are not finite touch the learner, and where
+    the step of the optimizer has made the learner so.
     """
     for update in range(first, training.updates):
         began = time.perf_counter()
         batch = tasks.sample(seed, "train", update, training.meta_batch).to(learner.device)
         outcome, scored = meta_gradient(learner, batch, workers, update)
         loss = outcome.loss.item()
-        if not (math.isfinite(loss) and _are_finite(outcome.gradient)):
-            raise DivergedError(
-                f"update {update + 1}: the loss is {loss:g} (it or the meta-gradient is not finite); "
-                f"lower training.lr or algorithm.inner-lr, or set training.clip-norm"
-            )
+        if not (math.isfinite(loss) and are_finite(outcome.gradient, outcome.state)):
+            what = f"the loss is {loss:g}" if not math.isfinite(loss) else "the meta-gradient is not finite"
+            given = laid_out(learner, workers.mapping)
+            raise DivergedError(f"update {update + 1}: {what}; {advice(learner, given, batch, workers, update)}")
         _step(learner.meta, outcome, optimizer, training, update)
+        if not are_finite(learner.meta, list(optimizer.state.values())):
+            raise DivergedError(
+                f"update {update + 1}: its step made what is learned, or the optimizer's averages, too large to be "
+                f"finite; lower training.lr, now {training.rate(update):g}, or set training.clip-value"
+            )
         seconds = time.perf_counter() - began
         rate = training.meta_batch / seconds
         yield Progress(update + 1, loss, scored, training.rate(update), seconds, rate)
@@ -132,10 +134,6 @@ def meta_gradient(learner: Learner, batch: Task, workers: Workers, update: int) 
     phase = (repr(algorithm), algorithm.order_at(update), algorithm.loss_weights(update))
     outcome, scores = workers.mean(one, laid_out(learner, workers.mapping), batch, step=update, phase=phase)
     return outcome, scores.item()
-
-
-def _are_finite(gradient: dict[str, Params]) -> bool:
-    return bool(torch.cat([tensor.flatten() for tensor in tensors_of(gradient)]).isfinite().all())
 
 
 def _step(meta: Meta, outcome: MetaGradient, optimizer: torch.optim.Optimizer, training: Training, update: int) -> None:

@@ -18,9 +18,8 @@ from fewstep.ranks import Ranks
 from fewstep.recipe import Recipe
 from fewstep.report import page
 from fewstep.report.reproduce import resume_command
-from fewstep.run import Run, Watch
+from fewstep.run import Watch
 from fewstep.tensorboard import TensorBoard, has_board
-from fewstep.training import DivergedError
 
 SECONDS_OF_ONE_CTRL_C = 0.5
 """Signals this close are one: `timeout` and others tell the process and then its group."""
@@ -48,7 +47,7 @@ def run_to_report(created: Experiment, *, minutes: float | None, board: TensorBo
 
     with reporter, board or contextlib.nullcontext(), interrupts() as interrupted:
         watch = Watch(see=see, must_stop=lambda: bool(interrupted), minutes=minutes)
-        run = _train(created, watch)
+        run = experiment.train(created, watch)
     if run.status == "interrupted":
         page.write(created, run.learner)
         sys.stderr.write(f"stopped after update {run.update}, saved; continue with `{again}`\n")
@@ -70,7 +69,7 @@ def run_to_report(created: Experiment, *, minutes: float | None, board: TensorBo
 def _run_along(created: Experiment, *, minutes: float | None) -> int:
     """What every rank but the first does: its share of the training and of the test, without a word."""
     with interrupts(say=lambda text: None) as interrupted:
-        run = _train(created, Watch(must_stop=lambda: bool(interrupted), minutes=minutes))
+        run = experiment.train(created, Watch(must_stop=lambda: bool(interrupted), minutes=minutes))
     if run.status == "interrupted":
         return 130
     try:
@@ -78,15 +77,6 @@ def _run_along(created: Experiment, *, minutes: float | None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _train(created: Experiment, watch: Watch) -> Run:
-    try:
-        return experiment.train(created, watch)
-    except DivergedError as error:
-        kept = newest_update(created.folder)
-        what = f"the checkpoint of update {kept} is kept" if kept else "there was no checkpoint yet"
-        raise DivergedError(f"{error} ({created.folder}: {what})") from error
 
 
 def begin(recipe: Recipe, ranks: Ranks) -> None:
