@@ -47,6 +47,7 @@ IMPORTED = (train, page)
 FAILED = 99
 SECONDS = 60.0
 RANKS = 2
+RESTARTS = 5
 
 
 class Kill(NamedTuple):
@@ -339,7 +340,7 @@ def drawn(rng: np.random.Generator, count: int, seconds: float, steps: int) -> l
 
 
 def long_variant(out: Path) -> None:
-    """Sixty kills, ten of them under torchrun, and a record of them."""
+    """Sixty kills or a few more, ten of them under torchrun, and a record of them."""
     began, rng = time.monotonic(), np.random.default_rng(SEED)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FEWSTEP_CACHE"] = folder
@@ -351,10 +352,11 @@ def long_variant(out: Path) -> None:
             return together(at, kill, victim=0 if kill is None or kill.step else next(draws))
 
         places["two processes"] = kill_all_the_time(parent, pair, drawn(rng, 20, 3.0, 100), "pair")
-        restarted = place(parent, "torchrun")
-        under_torchrun(restarted, 10, SEED)
-        assert_as_undisturbed(restarted, place(parent, "pair-whole"))
-        places["torchrun --max-restarts 10"] = [restarted]
+        places[torchrun := f"torchrun --max-restarts {RESTARTS}"] = []
+        while (done := counted(places[torchrun]).kills) < 10:
+            places[torchrun].append(place(parent, f"torchrun-{done}"))
+            under_torchrun(places[torchrun][-1], RESTARTS, SEED + done)
+            assert_as_undisturbed(places[torchrun][-1], place(parent, "pair-whole"))
         counts = {name: counted(of) for name, of in places.items()}
     where = sum((count.where for count in counts.values()), Counter())
     record = {

@@ -23,6 +23,7 @@ from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
 from fewstep.run import Run, Watch, train_run
 from fewstep.seeding import seeded
+from fewstep.tasks.generated import from_function
 from fewstep.tasks.splits import Splits, Tasks
 from fewstep.training import Training, outer_optimizer
 from run_builders import (
@@ -315,9 +316,54 @@ def test_accuracy_is_the_score_of_a_classifier():
 
 def test_an_infinite_inner_rate_stops_the_first_update_and_the_learner_is_untouched():
     learner = sinusoid_learner(inner_lr=1e30)
-    with pytest.raises(DivergedError, match=r"update 1: the loss is (inf|nan) .*lower training\.lr or algorithm"):
+    with pytest.raises(
+        DivergedError,
+        match=r"update 1: the loss is (inf|nan); before any inner step it is, no longer after step 1 of 1: lower "
+        r"algorithm.inner-lr, now 1e\+30$",
+    ):
         train_sinusoids(learner=learner)
     assert identical(learner.meta, sinusoid_learner().meta)
+
+
+def test_inputs_that_overflow_are_to_blame_before_anything_was_learned():
+    with pytest.raises(DivergedError, match=r"update 1: .*before anything was learned: look at the scale of the inp"):
+        train_scaled(y=1e30)
+
+
+def test_a_gradient_through_the_inner_loop_that_overflows_while_no_loss_does_is_told_apart():
+    """One weight at 0, x ≈ 1e10, α = 0.01: φ = 2 α x y, a loss (φ x − y)² ≈ 4e36 and its gradient 2 x (φ x − y) ≈ 4e28
+    are floats, and the latter times the inner step's derivative 1 − 2 α x² ≈ 2e18 is none."""
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    with pytest.raises(DivergedError, match=r"update 1: .*lower algorithm.inner-lr, now 0.01"):
+        train_scaled(x=1e10, net=net)
+
+
+def train_scaled(*, x: float = 1.0, y: float = 1.0, net: nn.Module | None = None) -> Run:
+    """On noise of such a scale."""
+    learner = sinusoid_learner() if net is None else learner_of(net, MAML(inner_lr=0.01), loss="mean_squared_error")
+    noise = from_function(lambda rng: (x * rng.standard_normal((8, 1)), y * rng.standard_normal((8, 1))))
+    train = noise.tasks(shots=4, queries=4).train
+    return train_run(
+        learner.to("cpu"), SINUSOIDS._replace(train=train), TRAINING, Evaluation(), seed=0, mapping=Mapping()
+    )
+
+
+@pytest.mark.parametrize(("rate", "update"), [(3e38, 1), (1e30, 2)])
+def test_a_step_that_overflows_ends_the_run_before_it_is_saved(rate, update, tmp_path):
+    """At 3e38 plain gradient descent itself leaves the floats; at 1e30 the next loss does."""
+    training = dataclasses.replace(TRAINING, lr=rate, optimizer="sgd", checkpoint_every=1)
+    with pytest.raises(DivergedError, match=rf"update {update}: .*lower training\.lr"):
+        train_sinusoids(tmp_path, training=training)
+    assert [load_checkpoint(path).update for path in checkpoints(tmp_path)] == list(range(1, update))
+
+
+def test_a_run_that_diverges_again_keeps_its_last_checkpoint_and_says_so_once(tmp_path):
+    training = dataclasses.replace(TRAINING, lr=1e30, checkpoint_every=1)
+    for _ in range(2):
+        with pytest.raises(DivergedError, match=r"update 2: .* keeps the last checkpoint, after update 1\)"):
+            train_sinusoids(tmp_path, training=training)
+    assert [row["kind"] for row in read_metrics(tmp_path / METRICS)] == ["train", "diverged"]
 
 
 def test_a_diverging_run_names_the_update_and_keeps_the_last_checkpoint(tmp_path):

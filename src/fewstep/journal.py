@@ -50,7 +50,7 @@ class Journal:
         kept_best: int = 1,
     ) -> None:
         self.optimizer = outer_optimizer(learner.meta, training)
-        self.update = self._saved = 0
+        self.update = self.saved = 0
         self.history: list[Row] = []
         self._learner, self._higher_is_better = learner, learner.model.is_classifier
         self._identity, self._about, self._folder, self._kept_best = identity, about, folder, kept_best
@@ -96,16 +96,6 @@ class Journal:
         """Note why no update follows the last one."""
         self._append({"kind": "diverged", "update": self.update, "reason": reason})
 
-    def kept(self, folder: Path | None) -> str:
-        """What a run that diverged has left in `folder`, as the end of a sentence; the same on all ranks."""
-        if folder is None:
-            return ""
-        if self._saved == 0:
-            return f" ({folder} has no checkpoint yet)"
-        best = best_update(self.history, self._higher_is_better)
-        also = "" if best is None else f", and the best of all, after update {best}"
-        return f" ({folder} keeps the checkpoint after update {self._saved}, the last{also})"
-
     def _keep_among_best(self, folder: Path) -> None:
         """For an ensemble: a file of its own for each of the best, the others go."""
         kept = {
@@ -120,7 +110,7 @@ class Journal:
 
     def save(self) -> None:
         """A checkpoint now, after the log that it counts on. Older ones than the last few go."""
-        self._saved = self.update
+        self.saved = self.update
         if self._folder is None:
             return
         sync_file(self._folder / METRICS)
@@ -157,7 +147,7 @@ class Journal:
         put_meta(self._learner, checkpoint.meta, source)
         put_state(self.optimizer, checkpoint.optimizer, source)
         self.update, self._seconds_before = checkpoint.update, checkpoint.seconds
-        self._saved = checkpoint.update
+        self.saved = checkpoint.update
 
     def _restore(self, folder: Path, newest: Path) -> None:
         checkpoint = load_checkpoint(newest, identity=self._identity)

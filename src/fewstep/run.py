@@ -111,8 +111,19 @@ def train_run(
                     break
         except DivergedError as error:
             journal.log_divergence(str(error))
-            raise DivergedError(f"{error}{journal.kept(place)}") from error
+            raise DivergedError(f"{error}{_kept(journal, place)}") from error
     return _finished(learner, journal, mapping, status, splits.preprocessing)
+
+
+def _kept(journal: Journal, folder: Path | None) -> str:
+    """What a run that diverged has left in `folder`, as the end of a sentence; the same on all ranks."""
+    if folder is None:
+        return ""
+    if journal.saved == 0:
+        return f" ({folder} has no checkpoint yet)"
+    best, meta = journal.selected
+    also = "" if meta is None else f", and the best by validation, after update {best}"
+    return f" ({folder} keeps the last checkpoint, after update {journal.saved}{also})"
 
 
 def _finished(

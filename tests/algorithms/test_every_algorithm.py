@@ -25,6 +25,7 @@ from fewstep.algorithms.protonet import ProtoNet
 from fewstep.algorithms.r2d2 import R2D2
 from fewstep.algorithms.reptile import Reptile
 from fewstep.core import Examples, MetaGradient, Task, map_tensors
+from fewstep.divergence import advice
 from fewstep.inner.adagrad import Adagrad
 from fewstep.learner import Learner, learner_of
 from fewstep.mapping import Mapping, Workers
@@ -188,6 +189,20 @@ def test_a_trace_gives_what_the_loop_gives_bit_for_bit_on_tasks_it_was_not_trace
             tasks = stacked([smooth_task(number) for number in numbers])
             found, expected = (meta_gradient(learner, tasks, workers, 0) for workers in (again, loop))
             torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@rows()
+@pytest.mark.parametrize("mapping", [LOOP, Mapping(chunk=2)])
+def test_where_a_loss_goes_to_infinity_is_found_for_every_algorithm(row: Row, mapping: Mapping):
+    learner = learner_with(row)
+    batch = stacked([smooth_task(number) for number in range(2)])
+    lost = batch._replace(query=batch.query._replace(x=batch.query.x * torch.nan))
+    with Workers(learner.model, mapping) as workers:
+        found = [advice(learner, learner.meta, tasks, workers, update) for tasks, update in ((lost, 0), (lost, 9))]
+        rate = advice(learner, learner.meta, batch, workers, 9)
+    assert found[0].startswith("it is so before anything was learned")
+    assert found[1].endswith("lower training.lr or set training.clip-norm")
+    assert ("algorithm.inner-lr" in rate) == hasattr(row.algorithm, "inner_lr")
 
 
 @rows()
