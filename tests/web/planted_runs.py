@@ -1,5 +1,7 @@
 """A folder of runs as an attacker, a crash and a study would have left it."""
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +10,10 @@ STROKES, SINUSOID = "strokes-5w1s-maml", "study/sinusoid-10s-maml"
 
 
 def planted_runs(folder: Path) -> Path:
-    """Two recorded runs, one of them a level down as studies have theirs, a damaged one, and links out."""
+    """Two recorded runs, one of them a level down as studies have theirs, and a damaged one.
+
+    Beside them a folder whose name is no text, and links: out, up, and to themselves.
+    """
     outside, root = folder / "outside", folder / "runs"
     shutil.copytree(RESULTS / "strokes-5w1s-maml", outside)
     shutil.copytree(RESULTS / "strokes-5w1s-maml", root / STROKES)
@@ -18,4 +23,8 @@ def planted_runs(folder: Path) -> Path:
     (root / "broken" / "recipe.json").write_text("{")
     (root / "linked").symlink_to(outside)
     (root / STROKES / "adaptation.png").symlink_to(outside / "tasks.png")
+    (root / "loop").symlink_to("loop")
+    (root / "study" / "up").symlink_to(root)
+    with contextlib.suppress(OSError):  # a disk may take text alone for names
+        shutil.copytree(root / STROKES, root / os.fsdecode(b"\xff"), symlinks=True)
     return root

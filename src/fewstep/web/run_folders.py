@@ -61,30 +61,39 @@ class RunFolders:
 
 
 def _found(root: Path, real: Path) -> Iterator[Path]:
-    """Breadth first, so that what is cut off lies deepest."""
-    level, count = [root], 0
+    """Breadth first, so that what is cut off lies deepest; every folder once, whatever links lead to it."""
+    level, seen, count = [root], {real}, 0
     for _ in range(DEPTH):
         below = []
-        for folder in level:
-            for path in _folders(folder):
-                if not path.resolve().is_relative_to(real):
-                    continue
-                if (path / RECIPE).exists():
-                    yield path
-                    count += 1
-                    if count == MOST:
-                        return
-                else:
-                    below.append(path)
+        for path in (path for folder in level for path in _folders(folder)):
+            where = path.resolve()
+            if where in seen or not where.is_relative_to(real):
+                continue
+            seen.add(where)
+            if not (path / RECIPE).exists():
+                below.append(path)
+                continue
+            yield path
+            count += 1
+            if count == MOST:
+                return
         level = below
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            return sorted(Path(entry) for entry in entries if _is_folder(entry))
     except OSError:  # unreadable, or gone since
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Hidden ones do not count, nor those whose names are no text."""
+    try:
+        return not entry.name.startswith(".") and entry.name.isprintable() and entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def check_files(folder: Path) -> None:
