@@ -14,7 +14,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 @contextmanager
-def opened_image(source: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+def opened_image(
+    source: Path | IO[bytes], formats: tuple[str, ...] = FORMATS, most_pixels: int = MOST_PIXELS
+) -> Iterator[Image.Image]:
     """The image, to be decoded within the `with`.
 
     Raises `ValueError` with the reason where it is none, is damaged or is too large, `OSError` where there is no file.
@@ -22,8 +24,8 @@ def opened_image(source: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -
     with source.open("rb") if isinstance(source, Path) else source as file:
         try:
             with Image.open(file, formats=formats) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise ValueError(f"{image.width}×{image.height} pixels, expected {MOST_PIXELS} or fewer")
+                if image.width * image.height > most_pixels:
+                    raise ValueError(f"{image.width}×{image.height} pixels, expected {most_pixels} or fewer")
                 yield image
         except UnidentifiedImageError as error:
             raise ValueError(f"it is none of {', '.join(formats)}, or its beginning is damaged") from error

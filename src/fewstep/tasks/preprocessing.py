@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fewstep.tasks.opened_image import opened_image
+from fewstep.tasks.opened_image import MOST_PIXELS, opened_image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Of the files that are taken for images."""
@@ -54,19 +54,19 @@ class Preprocessing:
         except (ValueError, OSError) as error:
             raise ValueError(f"{file} does not decode as an image ({error}); repair or remove it") from error
 
-    def decode_bytes(self, file: bytes) -> npt.NDArray[np.uint8]:
+    def decode_bytes(self, file: bytes, most_pixels: int = MOST_PIXELS) -> npt.NDArray[np.uint8]:
         """What `decode` makes of a file, `uint8 [C, S, S]`, from what is in it.
 
         Raises `ValueError` where it does not decode or is too large.
         """
         try:
-            return self._pixels(io.BytesIO(file))
+            return self._pixels(io.BytesIO(file), most_pixels)
         except ValueError as error:
             raise ValueError(f"an image does not decode ({error}): send a PNG, JPEG, WebP, GIF or BMP") from error
 
-    def _pixels(self, file: Path | IO[bytes]) -> npt.NDArray[np.uint8]:
+    def _pixels(self, file: Path | IO[bytes], most_pixels: int = MOST_PIXELS) -> npt.NDArray[np.uint8]:
         filters = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
-        with opened_image(file) as image:
+        with opened_image(file, most_pixels=most_pixels) as image:
             converted = _plain(image).convert(self.color)
             resized = converted.resize((self.size, self.size), filters[self.resampling])
         array = np.asarray(resized, dtype=np.uint8)

@@ -60,6 +60,17 @@ def draw_alphabets(
     return NamedClasses(np.concatenate(images), names)
 
 
+def trace_alphabet(seed: int, index: int, characters: int, drawers: int) -> list[list[list[Floats]]]:
+    """The way of the pen for the `characters` of an alphabet, by drawer: strokes [P, 2] in units of the paper's side.
+
+    These characters are the alphabet's own choice for that many, so another number gives others.
+    """
+    drawn = _alphabet(seed, index, characters, characters)
+    hand = _hand(characters, drawers, numpy_generator(seed, "strokes/drawers", index))
+    points = keep_inside(_draw(drawn, hand), MARGIN)
+    return [[list(one[used]) for one in of_character] for of_character, used in zip(points, drawn.used, strict=True)]
+
+
 def _check(numbers: dict[str, tuple[int, int]]) -> None:
     for name, (value, lowest) in numbers.items():
         if value < lowest:

@@ -1,214 +1,187 @@
-"""What the page "Teach me a symbol" asks for: learners, an adaptation, predictions, the model as a file, examples."""
+"""What the page "Teach me a symbol" asks for: learners, examples, a lesson, and what drawings are after it."""
 
-import base64
-import binascii
-import io
-from functools import lru_cache
-from pathlib import Path
+import time
+from functools import cache
 from typing import Annotated
+from uuid import uuid4
 
+import numpy as np
+import torch
 from fastapi import APIRouter, Query, Response
-from PIL import Image
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from fastapi import Path as InPath
+from pydantic import BaseModel, ConfigDict, Field
 
-from fewstep.learner_file import shipped
-from fewstep.tasks.stroke_drawing import draw_alphabets
-from fewstep.trained import read_trained
+from fewstep.core import Examples
+from fewstep.tasks.preprocessing import as_floats
+from fewstep.tasks.stroke_drawing import trace_alphabet
+from fewstep.trained import Trained, read_trained
 from fewstep.web.answers import MISSING, NotThereError
-from fewstep.web.own_learners import own_learners
+from fewstep.web.drawings import Drawing, pixels_of
+from fewstep.web.image_learners import MOST_WAYS, choice_of, choices
+from fewstep.web.lessons import Lesson, Lessons
 from fewstep.web.settings import Settings
-from fewstep.web.teaching import Teaching
 
-FEWEST, MOST = 2, 20
-MOST_DRAWINGS = 20
-MOST_BYTES = 6 * 2**20
-DEFAULT = "omniglot-protomaml"
-"""The learner that the page opens with: it takes inner steps that one can watch."""
+MOST_DRAWINGS = 5
+ALPHABETS = 40
+DRAWERS = 4
+SEED = 1
+"""Of drawings that no learner was trained on: the data set `strokes` has those of seed 0."""
+MODEL: dict[int | str, dict[str, object]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
-
-def _is_base64(text: str) -> str:
-    try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("expected an image file in base64") from error
-    return text
-
-
-ImageFile = Annotated[
-    str,
-    Field(min_length=4, max_length=4 * MOST_BYTES // 3, pattern=r"^[A-Za-z0-9+/]+={0,2}$"),
-    AfterValidator(_is_base64),
-]
-"""A PNG, JPEG, WebP, GIF or BMP in base64."""
-ModelName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w-]+$")]
-
-
-class Strict(BaseModel):
-    """A request: what is not asked for is refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Symbol(Strict):
-    """A symbol and its drawings."""
-
-    name: str = Field(min_length=1, max_length=60)
-    images: list[ImageFile] = Field(min_length=1, max_length=MOST_DRAWINGS)
-
-
-class Lesson(Strict):
-    """What is to be learned, and by which learner."""
-
-    learner: str = Field(default=DEFAULT, min_length=1, max_length=400)
-    symbols: list[Symbol] = Field(min_length=FEWEST, max_length=MOST)
-
-
-class Question(Strict):
-    """An image to name, by a model that was taught."""
-
-    model: ModelName
-    image: ImageFile
+Name = Annotated[str, Field(min_length=1, max_length=40)]
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
+Id = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="a lesson, as the answer to teaching names it")]
 
 
 class LearnerChoice(BaseModel):
-    """A learner that can be taught symbols; `ways` where it takes so many and no other number."""
+    """A learner that can be taught; `ways` symbols exactly, or null: any number. `accuracy` is empty if unknown."""
 
     name: str
-    algorithm: str
-    steps: int
+    about: str
     ways: int | None
+    steps: int
     accuracy: str
 
 
-class Choice(BaseModel):
-    """The learners of the package, then the user's own."""
+class Teaching(BaseModel):
+    """The drawings of every symbol, by its name, and the learner that is to tell them apart."""
 
-    default: str
-    learners: list[LearnerChoice]
+    model_config = ConfigDict(extra="forbid", strict=True)
+    learner: Annotated[str, Field(min_length=1, max_length=400)]
+    symbols: Annotated[
+        dict[Name, Annotated[list[Drawing], Field(min_length=1, max_length=MOST_DRAWINGS)]],
+        Field(min_length=2, max_length=MOST_WAYS),
+    ]
+
+
+class StepTaken(BaseModel):
+    """So many inner steps, and the share of the taught drawings that are then named rightly."""
+
+    step: int
+    accuracy: float
 
 
 class Taught(BaseModel):
-    """The name of the adapted model, its symbols in the order of the probabilities, and what else it is told."""
+    """A lesson: its `id` is what drawings are asked about."""
 
-    model: str
-    symbols: list[str]
-    steps: int
-    note: str
-    accuracy: str
+    id: str
+    classes: list[str]
+    steps: list[StepTaken]
+    milliseconds: float
+
+
+class Asked(BaseModel):
+    """A drawing to name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    drawing: Drawing
 
 
 class Named(BaseModel):
-    """Probabilities of the symbols after 0, 1, ... inner steps; the last are the model's.
+    """Probabilities of the classes after each step of the lesson; `novelty` is null where it is not measured (yet)."""
 
-    `novelty` in [0, 1]: as near to some drawing as this image lies that share of images of other symbols.
-    """
-
-    steps: list[list[float]]
+    probabilities: list[list[float]]
     novelty: float | None
 
 
-class Example(BaseModel):
-    """A drawn symbol, once to teach and once to ask, as PNG in base64."""
+class Measured(BaseModel):
+    """How many left-out examples novelty is measured by; 0: two symbols or one are too few."""
 
-    name: str
-    image: str
-    again: str
+    examples: int
+
+
+class Traced(BaseModel):
+    """Ways of the pen: strokes of points x, y in units of the paper's side, by character and drawer."""
+
+    characters: list[list[list[list[Point]]]]
 
 
 def router(settings: Settings) -> APIRouter:
     """The addresses below `/api/teach`."""
-    teaching = Teaching()
+    lessons = Lessons()
     answers = APIRouter(prefix="/api/teach", tags=["teach"])
 
+    def lesson_of(name: str) -> Lesson:
+        found = lessons.find(name)
+        if found is None:
+            raise NotThereError("this lesson is forgotten: teach the symbols again")
+        return found
+
     @answers.get("/learners")
-    def learners() -> Choice:
-        return Choice(default=DEFAULT, learners=[*_of_package(), *_own(settings.runs)])
-
-    @answers.post("/adapt", responses=MISSING)
-    def adapt(lesson: Lesson) -> Taught:
-        names = [symbol.name for symbol in lesson.symbols]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two symbols are called '{twice[0]}': give each a name of its own")
-        drawings = [[base64.b64decode(image) for image in symbol.images] for symbol in lesson.symbols]
-        name, taught = teaching.teach(_source(lesson.learner, settings.runs), names, drawings)
-        adapted = taught.adapted
-        return Taught(
-            model=name,
-            symbols=list(adapted.classes),
-            steps=len(taught.path) - 1,
-            note=adapted.note,
-            accuracy=adapted.accuracy,
-        )
-
-    @answers.post("/ask", responses=MISSING)
-    def ask(question: Question) -> Named:
-        return Named(**teaching.ask(question.model, base64.b64decode(question.image))._asdict())
-
-    @answers.get("/model", responses={**MISSING, 200: {"content": {"application/octet-stream": {}}}})
-    def model(model: Annotated[ModelName, Query()]) -> Response:
-        headers = {"content-disposition": 'attachment; filename="symbols.fewstep"'}
-        return Response(teaching.saved(model), media_type="application/octet-stream", headers=headers)
+    def list_learners() -> list[LearnerChoice]:
+        return [
+            LearnerChoice(
+                name=name,
+                about=choice.recipe.about,
+                ways=choice.ways,
+                steps=choice.recipe.evaluation.steps,
+                accuracy=choice.accuracy,
+            )
+            for name, choice in choices(settings.runs).items()
+        ]
 
     @answers.get("/examples")
-    def examples(
-        count: Annotated[int, Query(ge=1, le=MOST)] = 5, page: Annotated[int, Query(ge=0, lt=1000)] = 0
-    ) -> list[Example]:
-        return _examples(page)[:count]
+    def draw_examples(
+        alphabet: Annotated[int, Query(ge=0, lt=ALPHABETS)] = 0, count: Annotated[int, Query(ge=1, le=MOST_WAYS)] = 5
+    ) -> Traced:
+        return _traced(alphabet, count)
+
+    @answers.post("/lessons", status_code=201, responses=MISSING)
+    def teach(teaching: Teaching) -> Taught:
+        choice = choice_of(settings.runs, teaching.learner)
+        if choice.ways not in (None, len(teaching.symbols)):
+            raise ValueError(
+                f"'{teaching.learner}' tells {choice.ways} symbols apart, no more and no fewer, and these are "
+                f"{len(teaching.symbols)}; teach {choice.ways}, or choose another model"
+            )
+        began = time.perf_counter()
+        trained = read_trained(choice.source)
+        lesson = Lesson(trained, _support(trained, teaching.symbols), tuple(teaching.symbols))
+        name = uuid4().hex
+        lessons.keep(name, lesson)
+        steps = [StepTaken(step=stage.step, accuracy=stage.accuracy) for stage in lesson.stages]
+        milliseconds = 1000 * (time.perf_counter() - began)
+        return Taught(id=name, classes=list(lesson.classes), steps=steps, milliseconds=milliseconds)
+
+    @answers.post("/lessons/{lesson}/guess", responses=MISSING)
+    def guess(lesson: Id, asked: Asked) -> Named:
+        found = lesson_of(lesson)
+        probabilities, novelty = found.guess(_inputs(found.trained, [asked.drawing]))
+        return Named(probabilities=probabilities, novelty=novelty)
+
+    @answers.post("/lessons/{lesson}/novelty", responses=MISSING)
+    def measure_novelty(lesson: Id) -> Measured:
+        return Measured(examples=lesson_of(lesson).novelty_examples())
+
+    @answers.get("/lessons/{lesson}/model", responses={**MISSING, **MODEL}, response_class=Response)
+    def download(lesson: Id) -> Response:
+        return Response(
+            lesson_of(lesson).file(),
+            media_type="application/octet-stream",
+            headers={"content-disposition": 'attachment; filename="symbols.fewstep"'},
+        )
 
     return answers
 
 
-@lru_cache
-def _of_package() -> tuple[LearnerChoice, ...]:
-    choices = []
-    for name in sorted(shipped(), key=lambda name: name != DEFAULT):
-        trained = read_trained(name)
-        ways = None if trained.recipe.algorithm.makes_head else trained.learner.model.ways
-        algorithm = type(trained.recipe.algorithm).__name__
-        choices.append(
-            LearnerChoice(name=name, algorithm=algorithm, steps=trained.steps, ways=ways, accuracy=trained.accuracy)
-        )
-    return tuple(choices)
+def _support(trained: Trained, symbols: dict[str, list[str]]) -> Examples:
+    counts = torch.tensor([len(drawings) for drawings in symbols.values()])
+    x = _inputs(trained, [drawing for drawings in symbols.values() for drawing in drawings])
+    return Examples(x, torch.arange(len(counts)).repeat_interleave(counts))
 
 
-def _own(folder: Path) -> list[LearnerChoice]:
-    """Those that were trained on images."""
-    return [
-        LearnerChoice(
-            name=name,
-            algorithm=type(recipe.algorithm).__name__,
-            steps=recipe.evaluation.steps,
-            ways=None if recipe.algorithm.makes_head else getattr(recipe.train_tasks, "ways", None),
-            accuracy="",
-        )
-        for name, (_, recipe) in own_learners(folder).items()
-        if getattr(recipe.test_tasks, "preprocessing", None) is not None
-    ]
+def _inputs(trained: Trained, drawings: list[str]) -> torch.Tensor:
+    preprocessing = trained.preprocessing
+    assert preprocessing is not None  # no other learners are choices
+    pixels = np.stack([pixels_of(drawing, preprocessing) for drawing in drawings])
+    return as_floats(pixels, inverted=preprocessing.inverted)
 
 
-def _source(name: str, folder: Path) -> str | Path:
-    """A name of the package, or where a learner of the user's lies."""
-    if name in shipped():
-        return name
-    found = own_learners(folder).get(name)
-    if found is None:
-        raise NotThereError(f"there is no learner called '{name}' in the package or in {folder}")
-    return found[0]
-
-
-@lru_cache(maxsize=8)
-def _examples(page: int) -> list[Example]:
-    """Symbols of an invented alphabet that no learner was trained on, each drawn by two hands."""
-    drawn = draw_alphabets(
-        seed=1, first=page, alphabets=1, drawers=2, size=105, minimum_characters=MOST, maximum_characters=MOST
+@cache
+def _traced(alphabet: int, count: int) -> Traced:
+    traced = trace_alphabet(SEED, alphabet, count, DRAWERS)
+    return Traced.model_validate(
+        {"characters": [[[stroke.round(4).tolist() for stroke in one] for one in drawn] for drawn in traced]}
     )
-    return [
-        Example(name=f"symbol {i}", image=_png(images[0]), again=_png(images[1]))
-        for i, images in enumerate(drawn.images, start=1)
-    ]
-
-
-def _png(pixels: object) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")  # type: ignore[arg-type]  # uint8 [H, W]
-    return base64.b64encode(file.getvalue()).decode()
