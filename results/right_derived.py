@@ -13,6 +13,8 @@ HERE = Path(__file__).parent
 QUERIES = 5
 SIZES = (20, 100, 600, 1000)
 """Tasks of a test."""
+CHOSEN_ON = (20, 100, 300)
+"""Test tasks that a checkpoint is chosen on; at least as many are left."""
 CHOICES = 2000
 """Sets of test tasks that a checkpoint is chosen on."""
 Scores = npt.NDArray[np.float64]

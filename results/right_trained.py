@@ -22,9 +22,9 @@ from fewstep.training import Training, outer_optimizer, updates
 
 KEPT = Path(__file__).parent.parent / "build" / "right"
 """Where what was learned waits to be tested; not recorded."""
-SEEDS = (0, 1, 2)
 RATES = {"mean": 0.4, "sum": 2.0}
 """0.4 on the mean of the five losses of a support set, and on their sum, as a rate on the mean."""
+SEEDS = (0, 1)
 UPDATES = 600
 TASKS = 600
 CHECKPOINTS = range(UPDATES // 2 + 30, UPDATES + 1, 30)
@@ -57,8 +57,8 @@ def loss() -> Iterator[Measurement]:
 
 
 def turns() -> Iterator[Measurement]:
-    """Trained on turned characters and on upright ones, each tested on both."""
-    for seed in SEEDS:
+    """Trained on turned characters and on upright ones, each tested on both; one training each."""
+    for seed in SEEDS[:1]:
         for trained_on in ("turned", "upright"):
             for tested_on in ("turned", "upright"):
                 yield (
