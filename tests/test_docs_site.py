@@ -1,6 +1,7 @@
 """What the site is built from: the reference, the hooks, the notebooks, and the algorithm that is added."""
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from mkdocs.exceptions import PluginError
 
 import fewstep
-from docs.hooks import equations, help, notebooks
+from docs.hooks import equations, help, notebooks, trust
 from fewstep.cli import VERBS
 from snippets import ROOT, blocks
 
@@ -57,6 +58,15 @@ def test_an_equation_becomes_mathml_in_its_line_or_in_its_own(marked: str, displ
 def test_an_equation_that_cannot_be_drawn_whole_stops_the_build():
     with pytest.raises(PluginError, match=r"cannot be drawn: \\arg"):
         equations.on_page_content(r'<span class="arithmatex">\(\arg\)</span>')
+
+
+def test_records_of_trust_become_tables_of_their_counts(tmp_path: Path):
+    record = {"command": "python kills.py", "seed": 0, "commit": "abc", "seconds": 240, "kills": 12345}
+    (tmp_path / "kills.json").write_text(json.dumps({**record, "where": {"in a file": 4, "by the clock": 29}}))
+    assert trust.tables(tmp_path) == (
+        "### Kills\n\n`python kills.py`, 4 minutes, commit `abc`\n\n| | |\n|---|---|\n"
+        "| kills | 12 345 |\n| where | in a file 4, by the clock 29 |"
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

@@ -9,7 +9,7 @@ from typing import Any
 from fewstep.cli import main
 
 MARK = re.compile(r"^( *)<!-- fewstep (.*?) ?--help -->$", re.MULTILINE)
-COLUMNS = "84"
+COLUMNS = "80"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

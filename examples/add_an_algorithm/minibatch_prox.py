@@ -1,13 +1,13 @@
 """Meta-MinibatchProx (Zhou, Yuan, Xu, Yan, Feng, NeurIPS 2019, Alg. 1).
 
-"Efficient Meta Learning via Minibatch Proximal Update": solve each task held near
-θ, then move θ towards the solution; no second derivative, no query loss:
+"Efficient Meta Learning via Minibatch Proximal Update": solve each task held
+near θ, then move θ towards the solution; no second derivative, no query loss:
 φ* = argmin_φ L(φ) + λ/2 ‖φ − θ‖²,  L over the task's support set,
 θ ← θ − η λ mean over tasks of (θ − φ*).
 
 λ (θ − φ*) is exactly the gradient of that minimum by θ (the envelope theorem).
-Departure: φ* is approached by a fixed number of steps of gradient descent, where
-the paper asks for a solution up to an error that its theory bounds.
+Departure: φ* is approached by a fixed number of steps of gradient descent; the
+paper asks for a solution up to an error that its theory bounds.
 """
 
 from dataclasses import dataclass
@@ -79,17 +79,24 @@ class MinibatchProx:
     ) -> MetaGradient:
         """λ (θ − φ*); the queries are predicted for the log alone."""
         with torch.no_grad():
-            path = inner_states(self, model, meta, task.support, self.inner_steps)
+            path = inner_states(
+                self, model, meta, task.support, self.inner_steps
+            )
             theta, solved = meta.learned["theta"], path[-1].phi
             gradient = {
                 name: self.regularization * (value - solved[name])
                 for name, value in theta.items()
             }
-            phi = model.settle(solved, task.support.x, meta.state, self.inner_steps)
+            phi = model.settle(
+                solved, task.support.x, meta.state, self.inner_steps
+            )
             logits = self.predict(model, phi, task.query.x)
             state = model.accumulated(
                 meta.state, [inner.phi for inner in path], task.query.x
             )
             return MetaGradient(
-                {"theta": gradient}, state, model.loss(logits, task.query.y), logits
+                {"theta": gradient},
+                state,
+                model.loss(logits, task.query.y),
+                logits,
             )

@@ -22,7 +22,9 @@ def on_a_quadratic() -> tuple[fewstep.Learner, fewstep.Task, Tensor, Tensor]:
         for size in (4, 1)
     )
     net = nn.Linear(4, 1, bias=False).double()
-    algorithm = MinibatchProx(inner_lr=0.1, inner_steps=400, regularization=LAMBDA)
+    algorithm = MinibatchProx(
+        inner_lr=0.1, inner_steps=400, regularization=LAMBDA
+    )
     learner = fewstep.learner_of(net, algorithm, loss="mean_squared_error")
     theta = net.weight.detach()[0]
     hessian, eye = 2 * x.T @ x / 6, torch.eye(4, dtype=torch.float64)
@@ -41,9 +43,13 @@ def test_the_inner_loop_ends_at_the_minimum_of_the_proximal_loss():
 
 def test_the_meta_gradient_is_lambda_times_the_way_back_to_theta():
     learner, task, theta, phi = on_a_quadratic()
-    outcome = learner.algorithm.meta_gradient(learner.model, learner.meta, task, 0)
+    outcome = learner.algorithm.meta_gradient(
+        learner.model, learner.meta, task, 0
+    )
     found = outcome.gradient["theta"]["weight"][0]
-    torch.testing.assert_close(found, LAMBDA * (theta - phi), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        found, LAMBDA * (theta - phi), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_the_audit_finds_no_leak():
