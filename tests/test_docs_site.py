@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +124,25 @@ def conformance() -> dict[str, Any]:
     return collected(test_every_algorithm)
 
 
-@pytest.mark.parametrize("name", conformance())
+def cases() -> list[Any]:
+    """Every test of what holds for all algorithms, with the values of what it is run over beside the rows."""
+    found = []
+    for name, test in conformance().items():
+        others = [mark.args for mark in test.pytestmark if mark.name == "parametrize" and mark.args[0] != "row"]
+        for values in product(*(values for _, values in others)):
+            given = dict(zip((names for names, _ in others), values, strict=True))
+            found.append(pytest.param(name, given, id="-".join([name, *map(str, values)])))
+    return found
+
+
+@pytest.mark.parametrize(("name", "given"), cases())
 def test_the_algorithm_of_the_page_is_held_to_what_every_algorithm_is_held_to(
-    name: str, three_files: Path, tmp_path: Path
+    name: str, given: dict[str, Any], three_files: Path, tmp_path: Path
 ):
     import test_every_algorithm
     from minibatch_prox import MinibatchProx
 
     test = conformance()[name]
     row = test_every_algorithm.Row(algorithm=MinibatchProx(inner_lr=0.1, inner_steps=3))
-    test(row, **({"tmp_path": tmp_path} if "tmp_path" in inspect.signature(test).parameters else {}))
+    folder = {"tmp_path": tmp_path} if "tmp_path" in inspect.signature(test).parameters else {}
+    test(row, **given, **folder)
