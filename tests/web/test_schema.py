@@ -3,13 +3,17 @@
 import base64
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -35,15 +39,37 @@ QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 NAMES = [STROKES, SINUSOID, "broken", "linked", "study", "..", "../outside", "%2e%2e/outside"]
 CONFIG = schemathesis.Config.from_dict(
     {
-        "dictionaries": {"runs": {"values": NAMES}},
-        "parameters": {"query.name": {"dictionary": "runs", "probability": 0.7}},
+        "dictionaries": {
+            "runs": {"values": NAMES},
+            "learners": {"values": ["omniglot-protomaml", STROKES, "broken", "linked"]},
+        },
+        "parameters": {
+            "query.name": {"dictionary": "runs", "probability": 0.7},
+            "body.learner": {"dictionary": "learners", "probability": 0.7},
+            "body.own": {"dictionary": "runs", "probability": 0.5},
+        },
     }
 )
 
-schema = schemathesis.openapi.from_asgi(
-    "/openapi.json", create_app(Settings(runs=FOLDER / "runs")), config=CONFIG, headers={"host": "localhost"}
-)
+APP = create_app(Settings(runs=FOLDER / "runs"))
+schema = schemathesis.openapi.from_asgi("/openapi.json", APP, config=CONFIG, headers={"host": "localhost"})
 schema.config.update(base_url="http://localhost")
+
+
+@cache
+def _lesson() -> str:
+    """A lesson that is kept; its name cannot be made up."""
+    drawings = {name: [_drawing([bytes([shade] * 8)] * 8)] for name, shade in (("light", 250), ("dark", 5))}
+    client = TestClient(APP, base_url="http://localhost")
+    taught = client.post("/api/teach/lessons", json={"learner": "omniglot-protomaml", "symbols": drawings})
+    return str(taught.json()["id"])
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    """Of the names of lessons that are names at all, half are of one that is kept."""
+    if re.fullmatch("[0-7][0-9a-f]{31}", str((case.path_parameters or {}).get("lesson"))):
+        case.path_parameters["lesson"] = _lesson()
 
 
 @pytest.fixture(scope="module", autouse=True)
