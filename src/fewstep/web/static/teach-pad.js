@@ -115,7 +115,7 @@ function path([first, ...others]) {
   return `M${first.join(" ")}L${(others.length ? others : [first]).flat().join(" ")}`;
 }
 
-function shape(name, attributes) {
+export function shape(name, attributes) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;

@@ -1,13 +1,13 @@
 // What is shown of a lesson and of a guess.
 
 import { make } from "./shell.js";
-import { canvasOf, isBlank } from "./teach-pad.js";
+import { canvasOf, isBlank, shape } from "./teach-pad.js";
 
 const MOST_BARS = 6;
 const UNLIKE = 0.2; // above it one known drawing in many lies, and four unknown ones of five
 
 const element = (id) => document.getElementById(id);
-const percent = (p) => `${p > 0.9995 && p < 1 ? "> 99.9" : (100 * p).toFixed(1).replace(".0", "")} %`;
+const percent = (p) => `${p === 1 ? 100 : Math.min(100 * p, 99.9).toFixed(1).replace(".0", "")} %`;
 export const stepCount = (step) => (step === 0 ? "no step" : step === 1 ? "1 step" : `${step} steps`);
 
 /** The classes by the last stage's probabilities, the likeliest first. */
@@ -37,7 +37,8 @@ export function showGuess(lesson, guess, measured, milliseconds) {
 }
 
 function bar({ name, p }, isFirst) {
-  const meter = make("meter", { min: 0, max: 1, value: p, "aria-hidden": "true" });
+  const meter = shape("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
+  meter.append(shape("rect", { width: p, height: 1 }));
   return make(
     "tr", isFirst ? { class: "first" } : {},
     make("th", { scope: "row" }, name), make("td", {}, meter), make("td", { class: "number" }, percent(p)),
@@ -77,5 +78,7 @@ function about(lesson, guess) {
   if (lesson.steps.length === 1)
     return "This model learns in one go, from the mean of each symbol’s drawings: there are no inner steps to watch.";
   const of = guess ? "Your drawing’s probabilities" : "The share of your own drawings that it names rightly";
-  return `${of}, after each gradient step on what you taught.`;
+  const isRight = element("learner").value === "omniglot-protomaml" && lesson.steps[0].accuracy === 1;
+  const why = isRight ? " It starts from the mean of each symbol’s drawings, so it is often right before any step; omniglot-mamlpp, for five symbols, starts from chance." : "";
+  return `${of}, after each gradient step on what you taught.${why}`;
 }
