@@ -1,6 +1,8 @@
 """Training that is killed ends as if it never had been: see kills for how, and for the long variant."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 
-TESTS = Path(__file__).parent
+TESTS, TRUST = Path(__file__).parent, Path(__file__).parent.parent / "results" / "trust"
 FIVE = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -27,3 +29,10 @@ def test_a_run_killed_five_times_in_the_middle_of_writes_and_at_any_moment_ends_
     told = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
     assert "kills=5" in told.stdout
+
+
+def test_the_kills_that_the_document_states_were_recorded():
+    record = json.loads((TRUST / "kills.json").read_text())
+    assert record["kills"] == record["resumes bit-identical"] == sum(record["how started"].values()) >= 50
+    stated = re.search(r"(\d+) kills, (\d+) of them in the middle of a write", (TRUST / "README.md").read_text())
+    assert [int(number) for number in stated.groups()] == [record["kills"], record["kills in the middle of a write"]]
