@@ -1,14 +1,15 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make bench` times the peers, in an environment of its own;
-# `make audit-supply` asks for known vulnerabilities of what is pinned.
+# `make fuzz` throws unsound input at all that reads some; `make audit-supply` asks for known vulnerabilities of the pins.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 AUDIT := .venv-audit
+FUZZ := .venv-fuzz
 DEVICE ?= cpu
 ARGS ?=
 
-.PHONY: demo test docs bench audit-supply lint types check clean
+.PHONY: demo test docs bench fuzz audit-supply lint types check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewstep train --out runs/demo-$$(date +%Y%m%d-%H%M%S)
@@ -21,6 +22,9 @@ docs: $(VENV)/.installed-test
 
 bench: $(BENCH)/.installed-$(DEVICE)
 	$(BENCH)/bin/python -m benchmarks --device $(DEVICE) $(ARGS)
+
+fuzz: $(FUZZ)/.installed
+	OMP_NUM_THREADS=1 $(FUZZ)/bin/python -m fuzz $(ARGS)
 
 audit-supply: $(AUDIT)/.installed
 	$(AUDIT)/bin/python .ci/audit_supply.py
@@ -50,10 +54,15 @@ $(BENCH)/.installed-$(DEVICE): pyproject.toml benchmarks/requirements.txt benchm
 	$(BENCH)/bin/python -m benchmarks.install $(DEVICE)
 	touch $@
 
+$(FUZZ)/.installed: pyproject.toml constraints.txt
+	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
+	touch $@
+
 $(AUDIT)/.installed:
 	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.7"
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(AUDIT) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(AUDIT) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis

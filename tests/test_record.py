@@ -1,5 +1,7 @@
 """Run folders as they read."""
 
+import json
+
 import pytest
 
 from fewstep.record import read_record, records_in
@@ -44,3 +46,11 @@ def test_a_damaged_result_is_an_error_that_names_it(tmp_path):
     (folder / "result.json").write_text("{")
     with pytest.raises(ValueError, match=r"result\.json is damaged"):
         read_record(folder)
+
+
+def test_a_header_whose_mapping_holds_no_numbers_is_damaged(tmp_path):
+    record = write_record(tmp_path / "a", "course-5w1s-maml")
+    for mapping in ({"chunk": 4}, {"threads": "Imported", "chunk": 4}):
+        (tmp_path / "a" / "recipe.json").write_text(json.dumps({**record.header, "mapping": mapping}))
+        with pytest.raises(ValueError, match=r"recipe\.json is damaged: it\.mapping"):
+            read_record(tmp_path / "a")

@@ -63,7 +63,10 @@ def built_of_file(
         )
     spec = spec if given is None else given
     assert spec is not None
-    return built(spec, inputs, outputs)
+    try:
+        return built(spec, inputs, outputs)
+    except ValueError as error:
+        raise ValueError(f"{path} is not usable: {error}") from error
 
 
 def rebuilt(net: nn.Module, norm: Norm, head: str | None, tensors: Params) -> nn.Module:

@@ -36,11 +36,16 @@ class _Data(TypedDict):
     test: dict[str, Any]
 
 
+class _Mapping(TypedDict):
+    threads: int
+    chunk: int
+
+
 class _Always(TypedDict):
     recipe: dict[str, Any]
     seed: int
     device: str
-    mapping: dict[str, Any]
+    mapping: _Mapping
     data: _Data
     audit: _Audit
     versions: dict[str, str | None]

@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -387,3 +388,20 @@ def test_the_hash_changes_with_the_images(imported: Path, tmp_path: Path):
         == build(imported).summary["hash"]
         != build(tmp_path / "other root").summary["hash"]
     )
+
+
+def test_a_list_whose_line_is_cut_short_is_an_error_by_its_line(tmp_path):
+    files = ravi_lists() | ravi_images()
+    files["train.csv"] = b"filename,label\nfox00000000.jpg\n"
+    with pytest.raises(ValueError, match=r"train\.csv: line 2 has no label"):
+        import_files("mini-imagenet", write(tmp_path / "given", files), tmp_path)
+
+
+def test_a_header_of_an_array_that_is_no_python_is_an_error_by_its_file(tmp_path):
+    """Numpy reads the header as literals of Python, and raises what the tokenizer does."""
+    files = tiered_labels() | tiered_arrays()
+    with zipfile.ZipFile(io.BytesIO(files["train_images.npz"])) as archive:
+        data = archive.read("images.npy")
+    files["train_images.npz"] = zipped({"images.npy": data[:10] + b"{'descr': (" + data[21:]})
+    with pytest.raises(ValueError, match=r"train_images\.npz is damaged"):
+        import_files("tiered-imagenet", write(tmp_path / "given", files), tmp_path)

@@ -84,10 +84,15 @@ def _ravi_classes(member: Member) -> dict[str, list[str]]:
     """The file names of each class."""
     classes: dict[str, list[str]] = {}
     rows = csv.DictReader(_text(member).splitlines())
-    if not {"filename", "label"} <= set(rows.fieldnames or ()):
-        raise ValueError(f"{member} has the columns {rows.fieldnames}, expected filename and label")
-    for row in rows:
-        classes.setdefault(row["label"], []).append(row["filename"])
+    try:
+        if not {"filename", "label"} <= set(rows.fieldnames or ()):
+            raise ValueError(f"{member} has the columns {rows.fieldnames}, expected filename and label")
+        for row in rows:
+            if row["filename"] is None or row["label"] is None:
+                raise ValueError(f"{member}: line {rows.line_num} has no label; download it again")
+            classes.setdefault(row["label"], []).append(row["filename"])
+    except csv.Error as error:
+        raise ValueError(f"{member}: line {rows.line_num} is damaged ({error}); download it again") from error
     return classes
 
 

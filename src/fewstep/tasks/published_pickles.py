@@ -9,6 +9,7 @@ version, whose labels are called `labels`, holds red, green, blue.
 """
 
 import re
+import tokenize
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
@@ -178,7 +179,7 @@ def _npy_count(file: IO[bytes], member: Member, size: int) -> int:
         is_first = np.lib.format.read_magic(file) == (1, 0)
         read_header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = read_header(file)
-    except ValueError as error:
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:  # numpy reads it as Python's literals
         raise ValueError(f"{member} is damaged ({error}); download it again") from error
     if shape[1:] != (size, size, 3) or dtype != np.uint8 or is_fortran:
         raise ValueError(f"{member} has images {dtype} {list(shape)}, expected uint8 [N, {size}, {size}, 3]")

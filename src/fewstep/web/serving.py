@@ -16,13 +16,15 @@ def listen(port: int) -> socket.socket:
 
     Raises `ValueError` where the port cannot be had.
     """
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"port {port} cannot be used, expected 0 to 65535; `--port 0` takes any free one")
     try:
         listening = socket.create_server((HOST, port))
         # asyncio does it for sockets that say they are TCP, which this one does not: else an answer waits 40 ms for the
         # browser to acknowledge its headers
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ValueError(
             f"port {port} cannot be used ({error}); choose another, or `--port 0` for any free one"
         ) from error
