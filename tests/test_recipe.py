@@ -9,6 +9,7 @@ import pytest
 
 from fewstep import recipes
 from fewstep.algorithms.maml import MAML
+from fewstep.evaluation import Evaluation
 from fewstep.inner.adagrad import Adagrad
 from fewstep.mapping import Mapping, Workers
 from fewstep.nets.conv4 import Conv4
@@ -344,3 +345,16 @@ def test_validation_is_on_the_training_tasks_where_the_test_tasks_have_no_val_sp
     splits = build(shrunken(recipes.find("strokes-to-omniglot-5w1s-maml")), real_data, 0).splits
     assert splits.val.class_names[0].startswith("alphabet")
     assert splits.test.class_names[0].startswith("evaluation/")
+
+
+def test_a_number_that_no_run_folder_could_be_read_with_is_refused_before_anything_is_built(tmp_path):
+    recipe = dataclasses.replace(recipes.find("sinusoid-10s-maml"), algorithm=MAML(inner_lr=float("nan")))
+    with pytest.raises(ValueError, match=r"recipe\.algorithm\.inner_lr is nan, expected a finite number"):
+        build(recipe, tmp_path, 0)
+
+
+def test_steps_without_end_are_refused():
+    with pytest.raises(ValueError, match="inner_steps=1000000000000: expected 100000 or fewer"):
+        MAML(inner_lr=0.1, inner_steps=10**12)
+    with pytest.raises(ValueError, match=r"evaluation\.steps=1000000000000: expected 100000 or fewer"):
+        Evaluation(steps=10**12)

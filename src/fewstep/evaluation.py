@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fewstep.core import Meta, Task, map_tensors
 from fewstep.inner.loop import trajectory
+from fewstep.inner.settings import MOST_STEPS
 from fewstep.learner import Learner
 from fewstep.mapping import Mapping, Workers
 from fewstep.model import Model
@@ -40,6 +41,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.tasks < 2 or self.steps < 0:
             raise ValueError(f"evaluation needs tasks ≥ 2 and steps ≥ 0, got tasks={self.tasks}, steps={self.steps}")
+        if self.steps > MOST_STEPS:
+            raise ValueError(f"evaluation.steps={self.steps}: expected {MOST_STEPS} or fewer")
         if self.ensemble < 1:
             raise ValueError(f"evaluation.ensemble={self.ensemble}: expected 1, or more for an ensemble")
 

@@ -107,8 +107,10 @@ class Built(NamedTuple):
 def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     """The learner at the start of training, and the tasks; data are read, or downloaded, here.
 
-    Raises `ValueError` where the parts do not fit: ways, outputs, loss.
+    Raises `ValueError` where the parts do not fit: ways, outputs, loss; and where a field holds what it cannot, as NaN,
+    for no run folder could be read again.
     """
+    from_json(to_json(recipe))
     source, target = recipe.train_tasks.build(data_root), recipe.test_tasks.build(data_root)
     source = augmented(source, recipe.augmentation)
     if source.train.inputs != target.test.inputs:

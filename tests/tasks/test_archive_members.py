@@ -1,6 +1,8 @@
 """Folders, zips and tars whose files are read where they lie; hostile and damaged ones."""
 
+import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,14 @@ def test_a_sparse_member_whose_bytes_are_not_there_is_refused(tmp_path):
     (tmp_path / "sparse.tar").write_bytes(bytes(header) + bytes(1 << 14))
     with pytest.raises(ValueError, match="is a link or a device"), opened(tmp_path / "sparse.tar"):
         pass
+
+
+def test_a_member_whose_lzma_is_damaged_is_an_error_by_its_name(tmp_path):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.txt", b"text" * 100)
+    data = bytearray(stream.getvalue())
+    data[39] = 0xFF  # settings that LZMA does not know
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.txt is damaged"), opened(tmp_path / "a.zip") as members:
+        members[0].read(1000)

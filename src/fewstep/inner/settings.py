@@ -1,8 +1,13 @@
 """Settings that many algorithms have, checked alike."""
 
+MOST_STEPS = 100_000
+"""Beyond which a number of steps is a slip, or a file that is to keep a machine busy."""
+
 
 def check_steps(inner_steps: int, least: int = 0) -> None:
-    """Raise `ValueError` for fewer than `least` inner steps."""
+    """Raise `ValueError` for fewer than `least` inner steps, or more than any method takes."""
+    if inner_steps > MOST_STEPS:
+        raise ValueError(f"inner_steps={inner_steps}: expected {MOST_STEPS} or fewer")
     if inner_steps < least:
         raise ValueError(f"inner_steps={inner_steps}: expected {least} or more")
 

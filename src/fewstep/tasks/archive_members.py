@@ -9,13 +9,23 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from lzma import LZMAError
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from fewstep.tasks.download import html_title
 
 _JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
-DAMAGE = (OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+DAMAGE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    LZMAError,
+)
 """What reading a damaged archive raises."""
 
 
@@ -108,7 +118,7 @@ def _as_tar(source: Path) -> tarfile.TarFile | None:
     """The tar, its first header read; None where that is none, or is cut short."""
     try:
         return tarfile.open(source, tarinfo=_Header)
-    except (tarfile.TarError, EOFError, zlib.error, OSError):
+    except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError):
         return None
 
 
