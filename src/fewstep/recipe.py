@@ -110,7 +110,7 @@ def build(recipe: Recipe, data_root: Path, seed: int) -> Built:
     Raises `ValueError` where the parts do not fit: ways, outputs, loss; and where a field holds what it cannot, as NaN,
     for no run folder could be read again.
     """
-    from_json(to_json(recipe))
+    shown_of_run(to_json(recipe))
     source, target = recipe.train_tasks.build(data_root), recipe.test_tasks.build(data_root)
     source = augmented(source, recipe.augmentation)
     if source.train.inputs != target.test.inputs:
@@ -184,16 +184,29 @@ def from_run(values: Any) -> Recipe:
 
     Raises `ValueError` as `from_json` does, and for what cannot be imported or is no algorithm.
     """
-    given = values.get("algorithm") if isinstance(values, dict) else None
-    kind = given.get("kind") if isinstance(given, dict) else None
-    if given is None or not isinstance(kind, str) or ":" not in kind:
-        return from_json(values)
+    shown, kind = shown_of_run(values), own_kind(values)
+    if kind is None:
+        return shown
     own = imported(kind, said_as=f"the recipe's algorithm, {kind!r},", example="my_module:Mine")
     if not (isinstance(own, type) and dataclasses.is_dataclass(own)):
         raise ValueError(f"the recipe's algorithm, {kind!r}, is no dataclass")
-    rest = from_json({**values, "algorithm": to_json(ProtoNet())})  # stands in for it
-    algorithm: Any = conforming({**given, "kind": own.__name__}, own, "recipe.algorithm")
-    return dataclasses.replace(rest, algorithm=algorithm)
+    algorithm: Any = conforming({**values["algorithm"], "kind": own.__name__}, own, "recipe.algorithm")
+    return dataclasses.replace(shown, algorithm=algorithm)
+
+
+def shown_of_run(values: Any) -> Recipe:
+    """The recipe of a run folder to look at: nothing is imported, ProtoNet stands in for an algorithm of one's own.
+
+    Raises `ValueError` as `from_json` does.
+    """
+    return from_json(values if own_kind(values) is None else {**values, "algorithm": to_json(ProtoNet())})
+
+
+def own_kind(values: Any) -> str | None:
+    """`my_module:Mine` where the algorithm of a recipe, as `to_json` wrote it, is one's own."""
+    given = values.get("algorithm") if isinstance(values, dict) else None
+    kind = given.get("kind") if isinstance(given, dict) else None
+    return kind if isinstance(kind, str) and ":" in kind else None
 
 
 def net_from_json(values: Any) -> NetSpec:

@@ -68,7 +68,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     check_format(path, read_json(path, _Formatted)["format"], FORMAT, "run folders")
     header: dict[str, Any] = read_json(path, _Header)
     try:
-        recipes.from_run(header["recipe"])
+        recipes.shown_of_run(header["recipe"])
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return header

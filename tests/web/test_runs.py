@@ -252,3 +252,22 @@ def test_a_curve_has_few_points_and_each_is_the_mean_of_its_stretch(rows: int, p
     for last, mean, low, high in zip(curve.update, curve.mean, curve.low, curve.high, strict=True):
         assert (high, mean) == (last, (low + high) / 2)
     assert curve.low[1:] == [high + 1 for high in curve.high[:-1]]
+
+
+def test_a_run_with_an_algorithm_of_ones_own_is_shown_and_none_of_its_code_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "runs" / "theirs"
+    shutil.copytree(RESULTS / STROKES, run)
+    header = json.loads((run / "recipe.json").read_text())
+    header["recipe"]["algorithm"] = {"kind": "planted_module:Mine", "anything": 1}
+    (run / "recipe.json").write_text(json.dumps(header))
+    (tmp_path / "planted_module.py").write_text("raise SystemExit('this ran')")
+    monkeypatch.chdir(tmp_path)
+    app = create_app(Settings(runs=tmp_path / "runs"))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        row = client.get("/api/runs").json()["runs"][0]
+        detail = client.get("/api/runs/detail", params={"name": "theirs"})
+        assert client.get("/api/teach/learners").status_code == 200
+    assert (row["status"], row["algorithm"]) == ("finished", "Mine")
+    assert detail.json()["fields"]["algorithm.kind"] == "planted_module:Mine"

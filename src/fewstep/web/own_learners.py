@@ -34,4 +34,4 @@ def _recipe(path: Path) -> Recipe | None:
     if path.is_file():
         return read_learner(path).recipe
     has_learned = (path / BEST).exists() or bool(checkpoints(path))
-    return recipes.from_run(read_header(path)["recipe"]) if has_learned else None
+    return recipes.shown_of_run(read_header(path)["recipe"]) if has_learned else None

@@ -24,7 +24,7 @@ class Read:
     def __init__(self, name: str, folder: Path, log: RunLog, *, training: bool) -> None:
         self.name, self.folder, self.log, self.training = name, folder, log, training
         self.header, self.result = read_header(folder), read_result(folder)
-        self.recipe = recipes.from_run(self.header["recipe"])
+        self.recipe = recipes.shown_of_run(self.header["recipe"])
         self.mapping = mapping_from(self.header["mapping"])
         self.ranks = int(self.header.get("ranks", 1))
         self.metric: Metric = "mse" if self.recipe.loss == "mean_squared_error" else "accuracy"
@@ -63,7 +63,7 @@ class Read:
             name=self.name,
             status=self.status,
             recipe=self.recipe.name,
-            algorithm=_algorithm(self.recipe),
+            algorithm=_algorithm(self.recipe, own=recipes.own_kind(self.header["recipe"])),
             updates=self.updates,
             planned=self.planned,
             result=self.result["line"] if self.result else "",
@@ -149,7 +149,9 @@ def changed(folder: Path) -> float:
         return 0.0
 
 
-def _algorithm(recipe: Recipe) -> str:
+def _algorithm(recipe: Recipe, own: str | None) -> str:
+    if own is not None:
+        return own.partition(":")[2]
     name, steps = type(recipe.algorithm).__name__, recipe.algorithm.inner_steps
     return f"{name}, {steps} inner step{'' if steps == 1 else 's'}" if steps else name
 

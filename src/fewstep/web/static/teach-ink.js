@@ -1,5 +1,6 @@
 // Strokes of a pen as the net is to see them: like Omniglot's drawings, whatever their place, size and pen.
-// Measured on re-inked Omniglot: moved and scaled drawings fall to 87 %, put like this they come back to 98 %.
+// Re-inked characters of Omniglot that are moved and scaled are named in 82 to 85 % of cases; brought to the middle and to
+// one size again, of 50 to 80 pixels, in 94 to 98 %.
 
 const SIDE = 105; // pixels of Omniglot's pictures
 const LARGEST = 62; // the longer side of a drawing there, at the median
