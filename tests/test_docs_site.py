@@ -70,6 +70,13 @@ def test_records_of_trust_become_tables_of_their_counts(tmp_path: Path):
     )
 
 
+def test_every_record_of_trust_has_its_table_and_counts_within_counts_a_row_each():
+    page = trust.tables(trust.RECORDS)
+    targets = json.loads((trust.RECORDS / "inputs.json").read_text())["targets"]
+    assert page.count("### ") == len(list(trust.RECORDS.glob("*.json"))) >= 3
+    assert all(f"| {name} | inputs " in page for name in targets)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 def test_a_notebook_is_stored_without_outputs_and_runs_without_a_warning(path: Path):
     """Through the hook that makes its page: what was run for the site on the same sources is not run again."""

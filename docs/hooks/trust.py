@@ -6,7 +6,7 @@ from typing import Any
 
 MARK = "<!-- trust -->"
 RECORDS = Path(__file__).parents[2] / "results" / "trust"
-ABOUT = ("command", "seed", "commit", "seconds", "versions")
+ABOUT = ("command", "seed", "commit", "seconds", "minutes", "versions")
 """What a record says of itself; all else are counts."""
 TITLE = "## What was tried\n\nEach figure is read from its record in `results/trust` when this page is built."
 
@@ -27,9 +27,18 @@ def tables(folder: Path) -> str:
 
 def _table(name: str, record: dict[str, Any]) -> str:
     counts = {what: value for what, value in record.items() if what not in ABOUT}
-    rows = "\n".join(f"| {what} | {text} |" for what, value in counts.items() if (text := _said(value)))
-    about = f"`{record['command']}`, {record['seconds'] / 60:.0f} minutes, commit `{record['commit']}`"
+    each = [pair for what, value in counts.items() for pair in _rows(what, value)]
+    rows = "\n".join(f"| {what} | {text} |" for what, text in each if text)
+    minutes = record["minutes"] if "minutes" in record else record["seconds"] / 60
+    about = f"`{record['command']}`, {minutes:.0f} minutes, commit `{record['commit']}`"
     return f"### {name.replace('-', ' ').replace('_', ' ').capitalize()}\n\n{about}\n\n| | |\n|---|---|\n{rows}"
+
+
+def _rows(what: str, value: Any) -> list[tuple[str, str]]:
+    """One row; of counts within counts, a row for each."""
+    if isinstance(value, dict) and value and all(isinstance(part, dict) for part in value.values()):
+        return [(name, _said(part)) for name, part in value.items()]
+    return [(what, _said(value))]
 
 
 def _said(value: Any) -> str:
